@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -19,7 +19,7 @@ from colotrace_proto.starting import mark_started
 
 from . import garbage
 from .api.large import preload
-from .authority.identity import IdentityId
+from .authority.identity import EnrolledName, IdentityId
 from .certificates import CertificateWatch
 from .colos.known import ColoFacts
 from .composition.build import Parts, build
@@ -210,6 +210,11 @@ async def _enrolling(
             parts.links.bus.judge()  # first: the end of its stream is then that of the agent
         direct.end_revoked(identities)
 
+    def tell_renamed(names: Mapping[IdentityId, EnrolledName]) -> None:
+        if parts.links.bus is not None:
+            parts.links.bus.tell_renamed(names)
+        direct.end_renamed(names)
+
     if (renew := parts.links.renew_at_broker) is not None:
         reloads.append(renew)
     return {
@@ -217,7 +222,7 @@ async def _enrolling(
         "authorities": enrolling.rotation.run(reloads),
         "enrolled-agents": enrolling.known.run(
             revoked=end_revoked,
-            renamed=direct.end_renamed,
+            renamed=tell_renamed,
             drained=parts.tracing.reports.drain,
         ),
     }

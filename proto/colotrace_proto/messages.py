@@ -329,5 +329,9 @@ class Cancel(msgspec.Struct, frozen=True):
     job_id: JobId
 
 
+class Renamed(msgspec.Struct, frozen=True):
+    """The agent has another name than in its certificate; only through a broker."""
+
+
 FromAgent = Hello | Heartbeat | Draining | Accepted | Refused | Frame | Capabilities
-FromCoordinator = Welcome | Heartbeat | Job | UnknownJob | Cancel | Ack
+FromCoordinator = Welcome | Heartbeat | Job | UnknownJob | Cancel | Ack | Renamed

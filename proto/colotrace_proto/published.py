@@ -36,19 +36,19 @@ def decode_presence(payload: bytes) -> m.Presence:
     )
 
 
-def encode_published(message: m.Job | m.Cancel) -> bytes:
+def encode_published(message: m.Job | m.Cancel | m.Renamed) -> bytes:
     """Encode a message from a coordinator to agents."""
     return codec.encode_from_coordinator(message).SerializeToString()
 
 
-def decode_published(payload: bytes) -> m.Job | m.UnknownJob | m.Cancel | None:
+def decode_published(payload: bytes) -> m.Job | m.UnknownJob | m.Cancel | m.Renamed | None:
     """Decode a message from a coordinator; None for a message type that this version does not know.
 
     Raises:
         ProtocolError: this message may not be published, or a value is out of bounds.
     """
     message = codec.decode_from_coordinator(_parsed(pb.CoordinatorMessage, payload))
-    if message is None or isinstance(message, m.Job | m.UnknownJob | m.Cancel):
+    if message is None or isinstance(message, m.Job | m.UnknownJob | m.Cancel | m.Renamed):
         return message
     raise ProtocolError(f"{type(message).__name__} does not come by a broker")
 

@@ -6,6 +6,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -94,24 +95,29 @@ def test_agents_that_join_take_jobs_at_the_broker(both: list[EnrolledFleet]) -> 
         assert up(each) == {"fra01"}
 
 
-def test_renamed_agent_takes_its_new_name_when_it_starts_again(both: list[EnrolledFleet]) -> None:
-    """Until then it takes jobs under the former one."""
-    one, _ = both
+def test_renamed_agent_goes_on_under_its_new_name(both: list[EnrolledFleet]) -> None:
+    """It finishes its trace under the former one. Nobody starts it again."""
+    one, other = both
     for each in both:
         each.wait_attached()
-    one.command("agent", "rename", "den01/den01-a", "den02/probe7")
     broker = one.broker
     assert isinstance(broker, EnrolledBroker)
-    time.sleep(3)  # beyond what coordinators and the broker's files need to follow
-    for each in both:
-        assert errors(each.trace(BODY)) == {"den01": "", "fra01": ""}
-    one.stop_agent("den01-a")
-    one.start_agent(DEN)
+    dark = {"targets": [one.lab.address("dark")], "options": {"wait_time": 3, "max_ttl": 5}}
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(other.trace, dark)
+        time.sleep(1)  # into the trace
+        one.command("agent", "rename", "den01/den01-a", "den02/probe7", "--city", "Golden, CO, US")
+        assert errors(running.result()) == {"den01": "", "fra01": ""}
     for each in both:
         wait_until(lambda fleet=each: up(fleet) == {"den02", "fra01"}, within_s=20)
         assert errors(each.trace(BODY | {"colos": ["den02"]})) == {"den02": ""}
+    assert one.agents["den01-a"].poll() is None
     assert "agents/den02/probe7/+" in (broker.folder / "acl").read_text()
     assert "den01" not in (broker.folder / "acl").read_text()
+    listed = json.loads(one.command("agent", "list", "--json"))
+    [den] = [each for each in listed if each["agent_id"] == "probe7"]
+    assert (den["colo"], den["city"]) == ("den02", "Golden, CO, US")
+    assert den["attached_since"] is not None
 
 
 LIFETIME_S = 10.0

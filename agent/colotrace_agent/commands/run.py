@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 from colotrace_proto.bus import Broker
 from colotrace_proto.deadlines import DRAIN_S
-from colotrace_proto.messages import Family
+from colotrace_proto.messages import AgentId, ColoName, Family
 from colotrace_proto.running import RunningClock
 from colotrace_proto.service_manager import READY, STOPPING, beat, notify, watchdog_s
 from colotrace_proto.starting import mark_started
 from colotrace_proto.tasks import first_of
 
+from colotrace_agent.errors import StartError
 from colotrace_agent.host.resolve import JOB_LOOKUP_S, JOBS_RATE, Resolver
 from colotrace_agent.host.usage import ProcessUsage
 from colotrace_agent.job.admission import Jobs
@@ -68,13 +70,16 @@ async def run(settings: RunSettings) -> None:
     resolver = Resolver(within_s=JOB_LOOKUP_S, rate=JOBS_RATE)
     prober = open_prober(rate=settings.rate, sockets=settings.sockets)
     try:
-        await _serve(settings, prober, resolver)
+        while await _serve(settings, prober, resolver):
+            settings = await asyncio.to_thread(_named_anew, settings)
     finally:
         prober.close()
         await resolver.close()
 
 
-async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> None:
+async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> bool:
+    """Serves until a signal stops the agent, or until it has drained since it was renamed; True
+    then."""
     identity = settings.identity
     jobs = Jobs(
         prober,
@@ -98,6 +103,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
             broker_tls=settings.broker_tls,
             tls=settings.tls,
             clock=clock,
+            renamed=lambda: stop.rename() if settings.state is not None else None,
         )
 
     def tell(families: frozenset[Family]) -> None:
@@ -134,7 +140,36 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     finally:
         news.close()
         clock.close()
-    _log.info("agent down")
+    if not stop.renamed:
+        _log.info("agent down")
+    return stop.renamed
+
+
+def _named_anew(settings: RunSettings) -> RunSettings:
+    """The settings with the name that the agent has by now, as a new process. Without an answer of
+    the coordinator it is the former one, until the agent is started again."""
+    from colotrace_agent.enrolment.renewal import Renewal
+
+    state = settings.state
+    if state is None:
+        return settings
+    try:
+        Renewal(state).renew()
+        kept = state.settings()
+    except (StartError, OSError, ValueError) as error:
+        _log.warning("certificate not renewed", reason=str(error))
+        boot_id = secrets.token_bytes(16)
+        return replace(settings, identity=replace(settings.identity, boot_id=boot_id))
+    _to_broker(settings)()
+    _log.info("agent renamed", agent=kept.agent_id, colo=kept.colo)
+    identity = replace(
+        settings.identity,
+        colo=ColoName(kept.colo),
+        agent_id=AgentId(kept.agent_id),
+        city=kept.city,
+        boot_id=secrets.token_bytes(16),
+    )
+    return replace(settings, identity=identity)
 
 
 def _to_broker(settings: RunSettings) -> Callable[[], None]:
@@ -199,13 +234,20 @@ class _Stop:
     def __init__(self, *, renew: Callable[[], None]) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
+        self.renamed = False
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told)
         hung_up = sys.stdin is not None and sys.stdin.isatty()
         loop.add_signal_handler(signal.SIGHUP, self._told if hung_up else renew)
 
+    def rename(self) -> None:
+        """Stop, to go on under another name."""
+        self.renamed = self.renamed or not self.first.is_set()
+        self.first.set()
+
     def _told(self) -> None:
+        self.renamed = False
         if self.first.is_set():
             self.second.set()
         self.first.set()

@@ -8,6 +8,7 @@ import asyncio
 import random
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -15,7 +16,7 @@ from aiomqtt import Client, Message, MqttError
 from colotrace_proto import bus
 from colotrace_proto.bus import Broker, Process, process_of
 from colotrace_proto.codec.checks import ProtocolError
-from colotrace_proto.messages import Cancel, Job, Presence, UnknownJob
+from colotrace_proto.messages import Cancel, Job, Presence, Renamed, UnknownJob
 from colotrace_proto.mqtt import connection, expiring, refusal, subscribe
 from colotrace_proto.published import decode_presence, decode_published, encode_presence
 from colotrace_proto.running import RunningClock
@@ -56,7 +57,10 @@ class MqttLink:
         broker_tls: ssl.SSLContext | None,
         tls: Tls | None,
         clock: RunningClock,
+        renamed: Callable[[], None] = lambda: None,
     ) -> None:
+        """`renamed` is called if a coordinator says that this agent has another name by now."""
+        self._renamed = renamed
         self._broker = broker
         self._broker_tls = broker_tls
         self._identity = identity
@@ -236,6 +240,8 @@ class MqttLink:
             case Job() | UnknownJob() if not to_all:
                 if self._remembered.add(message.job_id, self._loop.time()):
                     self._streams.take(message)
+            case Renamed() if topic == self._process.jobs:
+                self._renamed()
             case _:
                 raise ProtocolError("a message of this kind does not belong to the topic")
 

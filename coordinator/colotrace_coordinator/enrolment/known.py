@@ -96,6 +96,11 @@ class KnownAgents:
         known = self._valid.get(identity)
         return 0.0 if known is None else known.ends_at
 
+    def attached_as(self, identity: IdentityId) -> AgentName | None:
+        """Under which colo and id an agent is attached; None if it is unknown or revoked."""
+        known = self._valid.get(identity)
+        return None if known is None else known.named
+
     def is_named(self, name: AgentName, *, now: float) -> bool:
         """Whether an agent with this colo and id is enrolled, not revoked, and has a certificate
         that has not ended by `now`, in Unix seconds."""

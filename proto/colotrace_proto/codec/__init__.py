@@ -53,6 +53,7 @@ _FROM_COORDINATOR: _Table = {
     m.Job: ("job", job_out, job_in),
     m.Cancel: ("cancel", _unchanged(pb.Cancel), cancel_in),
     m.Ack: ("ack", ack_out, ack_in),
+    m.Renamed: ("renamed", _unchanged(pb.Renamed), lambda _: m.Renamed()),
 }
 _AGENT_DECODERS = {field: decode for field, _, decode in _FROM_AGENT.values()}
 _COORDINATOR_DECODERS = {field: decode for field, _, decode in _FROM_COORDINATOR.values()}

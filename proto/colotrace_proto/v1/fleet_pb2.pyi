@@ -160,6 +160,7 @@ class CoordinatorMessage(_message.Message):
     CANCEL_FIELD_NUMBER: _builtins.int
     ACK_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    RENAMED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -174,6 +175,8 @@ class CoordinatorMessage(_message.Message):
     def batch(self) -> Global___CoordinatorBatch:
         """Only if both sides have version 2."""
 
+    @_builtins.property
+    def renamed(self) -> Global___Renamed: ...
     def __init__(
         self,
         *,
@@ -183,12 +186,13 @@ class CoordinatorMessage(_message.Message):
         cancel: Global___Cancel | None = ...,
         ack: Global___Ack | None = ...,
         batch: Global___CoordinatorBatch | None = ...,
+        renamed: Global___Renamed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "batch", b"batch", "cancel", b"cancel", "heartbeat", b"heartbeat", "job", b"job", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "batch", b"batch", "cancel", b"cancel", "heartbeat", b"heartbeat", "job", b"job", "message", b"message", "renamed", b"renamed", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "batch", b"batch", "cancel", b"cancel", "heartbeat", b"heartbeat", "job", b"job", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "batch", b"batch", "cancel", b"cancel", "heartbeat", b"heartbeat", "job", b"job", "message", b"message", "renamed", b"renamed", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "heartbeat", "job", "cancel", "ack", "batch"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "heartbeat", "job", "cancel", "ack", "batch", "renamed"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -1270,6 +1274,25 @@ class Ack(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Ack: _TypeAlias = Ack  # noqa: Y015
+
+@_typing.final
+class Renamed(_message.Message):
+    """The agent has another name by now, which its certificate does not have yet. Only through a broker,
+    to one process: it finishes its jobs, renews its certificate, and begins anew as the name in that.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Renamed: _TypeAlias = Renamed  # noqa: Y015
 
 @_typing.final
 class Cancel(_message.Message):

@@ -164,6 +164,7 @@ FROM_COORDINATOR = st.one_of(
     st.just(m.Heartbeat()),
     JOBS,
     st.builds(m.Cancel, JOB_IDS),
+    st.just(m.Renamed()),
     ACKS,
 )
 

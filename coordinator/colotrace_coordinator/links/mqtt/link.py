@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from aiomqtt import Client, Message, MqttError
@@ -28,6 +28,7 @@ from colotrace_proto.messages import (
     Job,
     JobId,
     Refused,
+    Renamed,
 )
 from colotrace_proto.mqtt import connection, refusal, subscribe
 from colotrace_proto.running import RunningClock
@@ -35,6 +36,7 @@ from colotrace_proto.tasks import first_of
 from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
+from colotrace_coordinator.authority.identity import IdentityId
 from colotrace_coordinator.errors import BrokerUnreachableError, InvalidReportError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import (
@@ -75,6 +77,9 @@ class Enrolled(Protocol):
     def is_named(self, name: AgentName, *, now: float) -> bool:
         """Whether an agent with this colo and id is enrolled, not revoked, and has a certificate
         that has not ended by `now`, in Unix seconds."""
+
+    def attached_as(self, identity: IdentityId) -> AgentName | None:
+        """Under which colo and id an enrolled agent is attached."""
 
 
 class MqttLink:
@@ -227,6 +232,16 @@ class MqttLink:
             self._do(self._presences.gone(process, now))
         for process, content, expires_at in self._strangers.admitted(self._counts, now):
             self._presence(process.presence, content, expires_at - now)
+
+    def tell_renamed(self, identities: Iterable[IdentityId]) -> None:
+        """Have these agents take their new names: a process cannot change its name at the broker,
+        and begins anew as soon as its jobs have ended."""
+        if self._enrolled is None or self._blocked:
+            return
+        names = {self._enrolled.attached_as(identity) for identity in identities}
+        for process in self._announced.values():
+            if (process.colo, process.agent_id) in names:
+                self._outgoing.put(process.jobs, Renamed())
 
     def _counts(self, process: Process) -> bool:
         """Whether its agent is enrolled; who published a presence is known by its topic alone,

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from aiomqtt import Client
-from colotrace_proto.messages import Cancel, Job
+from colotrace_proto.messages import Cancel, Job, Renamed
 from colotrace_proto.mqtt import expiring
 from colotrace_proto.published import encode_published
 from msgspec.structs import replace
@@ -24,13 +24,13 @@ class Outgoing:
     def __init__(self, *, clock: Callable[[], float], most: int = MAX_QUEUED) -> None:
         self._clock = clock
         self._most = most
-        self._waiting: deque[tuple[str, Job | Cancel, float]] = deque()
+        self._waiting: deque[tuple[str, Job | Cancel | Renamed, float]] = deque()
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, topic: str, message: Job | Cancel) -> None:
+    def put(self, topic: str, message: Job | Cancel | Renamed) -> None:
         """Queue a message; it is dropped if the queue is full."""
         if len(self._waiting) < self._most:
             self._waiting.append((topic, message, self._clock()))
