@@ -9,7 +9,7 @@ from colotrace_coordinator.errors import StoreError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0007"
+HEAD = "0008"
 """The revision of the newest migration."""
 
 
