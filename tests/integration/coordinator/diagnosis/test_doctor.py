@@ -18,6 +18,7 @@ import pytest
 from colotrace_coordinator.authority.authority import Authority
 from fleet import Broker
 from fleet.data import prepare
+from fleet.postgresql import postgresql_server
 
 PROGRAM = Path(sys.executable).parent / "colotrace-coordinator"
 NOWHERE = ("--http", "127.0.0.1:1", "--grpc", "127.0.0.1:2", "--join", "127.0.0.1:3")
@@ -163,3 +164,19 @@ def test_broker(data: Path, broker: Broker) -> None:
     finding = found["broker mqtt://127.0.0.1:1"]
     assert finding["status"] == "FAIL"
     assert "Connection refused" in finding["detail"]
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_postgresql_that_answers(tmp_path: Path) -> None:
+    """With tables of this version, its size and clock are judged, too."""
+    with postgresql_server() as url:
+        words = ("--database", url)
+        created = subprocess.run(
+            [PROGRAM, "token", "create", "--account", "a", *words], capture_output=True, check=False
+        )
+        assert created.returncode == 0, created.stderr
+        found = doctor(*words, "--data", tmp_path, *NOWHERE)
+    assert found["database"]["status"] == "OK", found["database"]
+    assert "database clock" not in found
+    assert "there is no CA yet" in found["CA's key"]["detail"]
+    assert "disk" not in found
