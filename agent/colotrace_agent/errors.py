@@ -10,6 +10,7 @@
     ├── StreamEndedError               (link.status)      the stream to a coordinator has ended
     ├── CoordinatorCertificateError    (link.tls) the coordinator's certificate is not accepted
     ├── AgentCertificateError          (link.tls) the coordinator refused this agent's certificate
+    ├── ServiceError                   (host.service) the systemd unit did not start
     ├── UnansweredError                (link.trial) a call is not answered in time
     ├── LargeUnansweredError           (link.trial) only small calls are answered
     └── SupersededError                (link.mqtt) a later process has this agent's id

@@ -4,7 +4,8 @@ import subprocess
 
 from colotrace_proto.findings import Finding, ok, warn
 
-UNIT = "colotrace-agent.service"
+from colotrace_agent.host.service import UNIT
+
 _FIELDS = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts")
 _READ_S = 5
 _MANY = 3

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from colotrace_agent.errors import AgentError
+
 UNIT = "colotrace-agent.service"
 SETTINGS = Path("/etc/colotrace/agent.env")
 
@@ -26,7 +28,7 @@ _OTHERS = re.compile(
 )
 
 
-class ServiceError(Exception):
+class ServiceError(AgentError):
     """The unit did not start; the text says why."""
 
 

@@ -87,7 +87,7 @@ def _judge(
         return warn(
             check,
             f"{place}: a process of user {holder.uid} listens, which this user cannot see",
-            "run this as root, or as the coordinator's user",
+            f"as root, ss -ltnp 'sport = {place.port}' names it; {_STOP}",
         )
     return fail(check, f"{place}: {holder.program} (process {holder.pid}) listens there", _STOP)
 
