@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import time
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 from eventually import wait_until
 from fleet import AgentSpec
@@ -21,6 +23,7 @@ from lab import Lab
 
 DEN = AgentSpec(host="den01", colo="den01", city="Denver, CO, US", agent_id="den01-a")
 FRA = AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-a")
+LOST = "Could not gather traceroute data: Code 2"
 BODY = {"targets": ["web.lab.example"]}
 WITHIN_S = 5.0
 
@@ -120,7 +123,56 @@ def test_renamed_agent_goes_on_under_its_new_name(both: list[EnrolledFleet]) -> 
     assert den["attached_since"] is not None
 
 
+def test_agent_at_a_broker_is_revoked_while_it_traces(both: list[EnrolledFleet]) -> None:
+    """At a third party, as it were: by the database. The client gets what the other one has."""
+    one, other = both
+    for each in both:
+        each.wait_attached()
+    dark = {"targets": [one.lab.address("dark")], "options": {"wait_time": 5, "max_ttl": 9}}
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(other.trace, dark)
+        time.sleep(1)  # into the trace
+        one.command("agent", "revoke", "den01/den01-a")
+        for each in both:
+            wait_until(lambda fleet=each: up(fleet) == {"fra01"}, within_s=WITHIN_S)
+        answer = running.result()
+    assert errors(answer) == {"den01": LOST, "fra01": ""}
+    assert any("den01-a was revoked while it traced" in m["message"] for m in answer["messages"])
+
+
 LIFETIME_S = 10.0
+
+
+def test_authority_is_replaced_while_the_broker_runs_on(lab: Lab, tmp_path: Path) -> None:
+    """Mosquitto knows the former CA alone: it reads that at its start only."""
+    with two(lab, tmp_path, "--agent-certificate-hours", str(LIFETIME_S / 3_600)) as fleets:
+        one, other = fleets
+        one.wait_attached()
+        one.command("ca", "rotate", "--ca-secret-file", str(tmp_path / "secret"))
+        asyncio.run(sign_now(one.database or ""))
+        agent, broker = one.state("den01-a"), tmp_path / "files" / "broker.pem"
+        for file in (agent / "agent.pem", broker):
+            wait_until(
+                lambda file=file: file.read_text().count("BEGIN CERTIFICATE") == 2, within_s=20
+            )
+        one.stop_agent("den01-a")
+        one.start_agent(DEN)
+        other.stop_coordinator()
+        other.start_coordinator()
+        for each in fleets:
+            wait_until(lambda fleet=each: up(fleet) == {"den01", "fra01"}, within_s=20)
+            assert errors(each.trace(BODY)) == {"den01": "", "fra01": ""}
+
+
+async def sign_now(url: str) -> None:
+    """Have the new authority sign, instead of in a minute."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "UPDATE authorities SET signs_at = $1 WHERE id = 2", int(time.time())
+        )
+    finally:
+        await connection.close()
 
 
 def test_expired_agents_are_ignored_and_renewed_ones_are_not(lab: Lab, tmp_path: Path) -> None:
