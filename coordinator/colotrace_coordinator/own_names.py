@@ -1,6 +1,7 @@
 """The names and addresses at which this coordinator is reached."""
 
 import socket
+import threading
 from contextlib import suppress
 
 from colotrace_proto.hostnames import as_ascii, is_host_name
@@ -12,6 +13,8 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 """In every certificate, for clients on the coordinator's host."""
 _FAR_AWAY = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 _ANY_PORT = 9
+NAME_WITHIN_S = 3.0
+"""How long the name servers may take; without one they can take half a minute."""
 
 
 def checked_name(text: str) -> str:
@@ -32,9 +35,21 @@ def checked_name(text: str) -> str:
     return name.lower()
 
 
+def _full_name() -> str:
+    """The host's full name; the short one if the name servers do not answer in time."""
+    found: list[str] = []
+    # It cannot be interrupted, so it is left behind in a thread.
+    asking = threading.Thread(
+        target=lambda: found.append(socket.getfqdn()), name="own name", daemon=True
+    )
+    asking.start()
+    asking.join(NAME_WITHIN_S)
+    return found[0] if found else socket.gethostname()
+
+
 def own_names() -> tuple[str, ...]:
     """The host's name and its addresses towards other networks."""
-    name = as_ascii(socket.getfqdn()).lower()
+    name = as_ascii(_full_name()).lower()
     names = [name] if is_host_name(name) and not address_of(name) else []
     for family, address in _FAR_AWAY.items():
         # Connecting a datagram socket sends nothing: the kernel only chooses the source address.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sqlite3
 import ssl
 import time
@@ -64,8 +65,9 @@ def test_revoked_agent_is_cut_off_while_it_traces(fleet: EnrolledFleet) -> None:
     fleet.wait_attached()
     dark = {"targets": [fleet.lab.address("dark")], "options": {"wait_time": 5, "max_ttl": 9}}
     with ThreadPoolExecutor() as pool:
+        before = sent(fleet)
         running = pool.submit(fleet.trace, dark)
-        time.sleep(1)  # into the trace
+        wait_until(lambda: sent(fleet) > before, within_s=15)  # into the trace
         fleet.command("agent", "revoke", "den01/den01-a")
         # A busy machine starts the command late.
         wait_until(lambda: up(fleet) == {"fra01"}, within_s=10)
@@ -124,8 +126,9 @@ def test_renamed_agent_goes_on_with_its_job_and_its_certificate(fleet: EnrolledF
     fleet.wait_attached()
     dark = {"targets": [fleet.lab.address("dark")], "options": {"wait_time": 3, "max_ttl": 5}}
     with ThreadPoolExecutor() as pool:
+        before = sent(fleet)
         running = pool.submit(fleet.trace, dark)
-        time.sleep(1)  # into the trace
+        wait_until(lambda: sent(fleet) > before, within_s=15)  # into the trace
         assert fleet.command("agent", "rename", "den01-a", "den01-b") == "den01/den01-b\n"
         assert fleet.command("colo", "rename", "fra01", "ber01", "--city", "Berlin, DE") == (
             "1 agent\n"
@@ -245,3 +248,12 @@ def test_authority_is_replaced_without_losing_an_agent_or_a_client(short: Enroll
 def up(fleet: EnrolledFleet) -> set[str]:
     """The colos with an agent."""
     return {colo["name"] for colo in fleet.colos() if colo["state"] == "up"}
+
+
+def sent(fleet: EnrolledFleet) -> float:
+    """Probes that the agents of den01 have told of: an agent that traces does so each second."""
+    text = httpx.get(f"{fleet.url}/metrics", verify=fleet.trust).text
+    found = re.search(
+        r'^colotrace_agent_packets_total\{colo="den01",kind="sent"\} (\S+)', text, re.M
+    )
+    return float(found[1]) if found else 0.0

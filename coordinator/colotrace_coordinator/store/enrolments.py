@@ -153,6 +153,8 @@ class Enrolments:
                     "the coordinator does not know this join token; make a new one with "
                     "colotrace-coordinator agent enroll"
                 )
+            if token.revoked_at is not None:  # also for an agent that asks again
+                raise _refused("was revoked")
             colo = ColoName(token.colo)
             certified = {
                 "certificate_ends_at": int(now + lifetime_s),
@@ -229,7 +231,11 @@ async def _spend(session: AsyncSession, token: Enrolment, now: float) -> None:
         if token.expires_at <= now
         else f"has enrolled {'its agent' if token.uses == 1 else f'its {token.uses} agents'}"
     )
-    raise EnrolmentRefusedError(
+    raise _refused(why)
+
+
+def _refused(why: str) -> EnrolmentRefusedError:
+    return EnrolmentRefusedError(
         f"this join token {why}; make a new one with colotrace-coordinator agent enroll"
     )
 

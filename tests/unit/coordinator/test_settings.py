@@ -1,8 +1,11 @@
 """Which certificates are used, and by which names the coordinator is reached."""
 
+import socket
+import threading
 from pathlib import Path
 
 import pytest
+from colotrace_coordinator import own_names as own_names_module
 from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.listen import Address
 from colotrace_coordinator.own_names import checked_name, own_names
@@ -103,6 +106,19 @@ def test_names_are_written_as_certificates_have_them(text: str, name: str) -> No
 def test_other_texts_are_no_names(text: str) -> None:
     with pytest.raises(SetupError, match="without a port"):
         checked_name(text)
+
+
+def test_name_servers_that_do_not_answer_leave_the_short_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The coordinator starts all the same."""
+    answer = threading.Event()
+    monkeypatch.setattr(own_names_module, "NAME_WITHIN_S", 0.01)
+    monkeypatch.setattr(socket, "getfqdn", answer.wait)
+    monkeypatch.setattr(socket, "gethostname", lambda: "short")
+    names = own_names()
+    answer.set()
+    assert names[0] == "short"
 
 
 def test_host_has_a_name() -> None:

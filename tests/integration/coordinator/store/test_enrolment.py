@@ -150,6 +150,18 @@ async def test_answer_that_was_lost_is_asked_for_again(
     assert listed.certificate_ends_at == clock.now + LIFETIME_S
 
 
+async def test_answer_is_not_given_again_once_the_token_was_revoked(
+    enrolments: Enrolments,
+) -> None:
+    """Its operator does not trust who has it."""
+    secret = await token(enrolments)
+    await join(enrolments, secret)
+    [line] = await enrolments.all()
+    await enrolments.revoke(line.id)
+    with pytest.raises(EnrolmentRefusedError, match="was revoked"):
+        await join(enrolments, secret)
+
+
 async def test_name_of_another_agent_is_refused_and_costs_no_use(enrolments: Enrolments) -> None:
     secret = await token(enrolments, uses=2)
     await join(enrolments, secret)
