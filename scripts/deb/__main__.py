@@ -9,6 +9,7 @@ used, so that one host builds for both suites, with the same result (docs/adr/00
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,13 +25,16 @@ DEBIAN = ROOT / "deploy" / "debian"
 
 def main(suites: list[str]) -> None:
     """Build all packages for these suites."""
+    for program, package in (("dpkg-deb", "dpkg"), ("strip", "binutils"), ("readelf", "binutils")):
+        if shutil.which(program) is None:
+            sys.exit(f"deb: {program} is missing; run: apt-get install {package}")
     settings = tomllib.loads((DEBIAN / "packages.toml").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     os.environ.setdefault("SOURCE_DATE_EPOCH", _commit_time())
     os.umask(0o022)
     for suite in suites or list(settings["suites"]):
         if suite not in settings["suites"]:
-            sys.exit(f"debs: unknown suite {suite}; there are: {', '.join(settings['suites'])}")
+            sys.exit(f"deb: unknown suite {suite}; there are: {', '.join(settings['suites'])}")
     with tempfile.TemporaryDirectory() as temporary:
         wheel = build_wheel(ROOT, Path(temporary))
         for suite in suites or list(settings["suites"]):
