@@ -372,6 +372,10 @@ class World:
         self._in(self._hub, f"ip -6 route add {EXAMPLE6}/128 via fd71:250::2")
         self._in(self._hub, f"ip route add {SILENT}/32 via 10.71.250.2")
 
+    def on_router(self, *command: str) -> list[str]:
+        """The command line that runs a program of this machine on the router."""
+        return ["nsenter", f"--net={namespaces.DIRECTORY / self._hub}", *command]
+
     def _connect(self, namespace: str, four: str, six: str, number: int) -> None:
         """Make a namespace whose only way out is through the router."""
         namespaces.create([namespace])
