@@ -5,7 +5,7 @@ What is in them is in deploy/debian. Two builds of one commit are byte-equal: ev
 time of the commit (SOURCE_DATE_EPOCH, if set), and names are sorted.
 
 It needs pip, dpkg-deb, and binutils for the machine that the packages are for. Debhelper is not
-used, so that one host builds for both suites, with the same result (docs/adr/0031).
+used, so that one host builds for both suites, with the same result (docs/adr/0029).
 """
 
 import os
