@@ -53,7 +53,9 @@ class Engine:
 
     def stop(self) -> None:
         """Remove all containers and volumes."""
-        self.podman("rm", "--all", "--force", "--time", "5")
+        remove = ("rm", "--all", "--force", "--time", "10")
+        self.podman(*remove, check=False)
+        self.podman(*remove)  # those whose process namespace another one used
         self.podman("volume", "prune", "--force")
 
     def podman(self, *words: str | Path, check: bool = True, timeout: float = 600) -> str:
@@ -111,9 +113,13 @@ class Engine:
         install = (
             "apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv"
         )
+        self.over_base(f"RUN {install} && rm -rf /var/lib/apt/lists/*\n", _PYTHON)
+
+    def over_base(self, instructions: str, image: str) -> None:
+        """Build an image over the Debian root, by instructions of a Dockerfile."""
         recipe = self._directory / "Dockerfile"
-        recipe.write_text(f"FROM {_BASE}\nRUN {install} && rm -rf /var/lib/apt/lists/*\n")
-        self.bud(recipe, _PYTHON)
+        recipe.write_text(f"FROM {_BASE}\n{instructions}")
+        self.bud(recipe, image)
 
     def start(self, name: str, image: str, *words: str, options: Sequence[str]) -> int:
         """Start a container in the background; its process id."""

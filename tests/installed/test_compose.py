@@ -18,6 +18,12 @@ from fleet import Fleet
 from fleet.broker import Broker, free_port
 from lab import Lab
 
+from installed.composed import Composed
+from installed.containers import Engine
+from installed.roots import world
+
+pytestmark = pytest.mark.xdist_group("containers")  # one podman
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = Path(sys.executable).with_name("docker-compose")
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/colotrace.json").read_text())
@@ -50,6 +56,54 @@ def test_prometheus_accepts_its_configuration() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "colotrace.rules.yaml" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """With the images of the services."""
+    with Engine() as engine:
+        for target in ("agent", "coordinator"):
+            engine.build(target)
+        yield engine
+
+
+def test_agents_of_the_whole_enrol_and_trace(engine: Engine, tmp_path: Path) -> None:
+    """All but Grafana: by PostgreSQL, and by the broker with its rights from enrolment."""
+    with world(tmp_path) as made:
+        composed = Composed(engine, made, DEPLOY / "compose.yaml", without=frozenset({"grafana"}))
+        composed.up()
+        command = ("coordinator", "colotrace-coordinator")
+        listed = json.loads(engine.execute(*command, "agent", "list", "--json"))
+        assert [each["colo"] for each in listed] == ["den01", "sin01"]
+        token = engine.execute(*command, "token", "create", "--account", "demo").strip()
+        answer = json.loads(
+            engine.execute("coordinator", "python3", "-c", REQUEST, token)  # as curl would
+        )
+        rows = answer["result"][0]["colos"]
+        assert [(row["colo"]["name"], row["error"]) for row in rows] == [
+            ("den01", ""),
+            ("sin01", ""),
+        ]
+        assert "at the broker" in engine.logs("den01")
+        up = 'http://127.0.0.1:9090/api/v1/query?query=up{job="colotrace"}==1'
+        wait_until(
+            lambda: '"coordinator:9090"' in engine.execute("prometheus", "wget", "-qO-", up),
+            within_s=40,
+        )
+        engine.stop()
+
+
+REQUEST = """
+import json, ssl, sys, urllib.request
+unchecked = ssl.create_default_context()
+unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+asked = urllib.request.Request(
+    "https://localhost:8080/accounts/demo/diagnostics/traceroute",
+    json.dumps({"targets": ["93.184.215.14"], "colos": ["den", "sin"]}).encode(),
+    {"Authorization": "Bearer " + sys.argv[1], "Content-Type": "application/json"},
+)
+print(urllib.request.urlopen(asked, context=unchecked).read().decode())
+"""
 
 
 def queries() -> list[str]:

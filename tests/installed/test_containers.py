@@ -25,7 +25,8 @@ VERSION = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["v
 NAME = "coordinator.example.net"
 NET_RAW = 1 << 13
 RECEIVE_BUFFER = 8 << 20
-READ_ONLY = ("--read-only", "--tmpfs", "/tmp")
+# podman would add file systems in memory of its own.
+READ_ONLY = ("--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp")
 COORDINATOR = (*READ_ONLY, "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 AGENT = READ_ONLY
 """With CAP_NET_RAW alone (`installed.containers`)."""
