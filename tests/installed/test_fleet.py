@@ -4,6 +4,7 @@ end, a stolen host, many new hosts, a wrong clock."""
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 
@@ -156,6 +157,6 @@ def test_wrong_clock_is_said(hosts: Hosts) -> None:
         "colotrace-agent", "join", operator.enroll("den01"),
     )  # fmt: skip
     assert joined.returncode == 0, joined.stderr
-    assert "clock is 3600 s ahead" in joined.stderr
+    assert re.search(r"clock is 3[56]\d\d s ahead", joined.stderr), joined.stderr
     operator.wait_up("den01")
     assert errors(operator.rows("example.com", "--from", "den")) == [""]
