@@ -12,7 +12,7 @@ earlier command printed the text, as the join token.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleet.samples import samples
@@ -29,6 +29,8 @@ class Typed:
     user: str
     host: str
     command: str
+    shown: str = ""
+    """What the page shows as its output."""
 
 
 def sessions(page: Path | str) -> list[Typed]:
@@ -48,10 +50,10 @@ def commands(where: str, text: str) -> list[Typed]:
         if match := _PROMPT.match(line):
             found.append(Typed(where, match["user"], match["host"], match["command"]))
             may_continue = True
-        elif may_continue and line.startswith("> "):
-            last = found.pop()
-            found.append(Typed(where, last.user, last.host, f"{last.command}\n{line[2:]}"))
-        else:
+        elif found and may_continue and line.startswith("> "):
+            found[-1] = replace(found[-1], command=f"{found[-1].command}\n{line[2:]}")
+        elif found:
+            found[-1] = replace(found[-1], shown=f"{found[-1].shown}{line}\n")
             may_continue = False
     return found
 

@@ -6,7 +6,6 @@ import secrets
 import select
 import subprocess
 import time
-from types import TracebackType
 
 from installed.roots import Root, RootError
 
@@ -24,15 +23,8 @@ class Shell:
         )
         self._unread = b""
 
-    def __enter__(self) -> Shell:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the shell, and what still runs in it."""
         self._process.kill()
         self._process.communicate()
 

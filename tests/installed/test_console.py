@@ -32,6 +32,11 @@ def test_commands_have_their_host_and_their_lines() -> None:
     ]
 
 
+def test_what_a_command_shows_is_kept() -> None:
+    shown = [each.shown for each in commands("page:1", TEXT)]
+    assert shown == ["Paste this line:\ncolotrace-agent join ctj_abc-1\n", "", ""]
+
+
 def test_an_omitted_word_is_the_last_that_was_printed() -> None:
     assert filled("join ctj_…", "join ctj_old\njoin ctj_new-2\n") == "join ctj_new-2"
     with pytest.raises(ValueError, match="no earlier command printed ctj_"):

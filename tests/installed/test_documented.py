@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import TracebackType
 
 import pytest
 from fleet import samples
@@ -16,17 +17,16 @@ from fleet import samples
 from installed import debs
 from installed.bases import SUITES, base
 from installed.console import Typed, filled, sessions
-from installed.roots import World, world
+from installed.operator import Operator
+from installed.roots import Root, World, world
 from installed.shell import Shell
 
-HOSTS = ("trace", "probe1", "probe2", "probe3")
-PAGES = ("README.md",)
 SDK = "sdk.py"
 """The file in which a user keeps the page's Python sample."""
 WITHIN_S = 300.0
 
 
-class Operator:
+class Typist:
     """One who types the commands of the pages, on every host in a terminal of its own."""
 
     def __init__(self, made: World) -> None:
@@ -35,40 +35,43 @@ class Operator:
         self._printed = ""
         self.count = 0
 
+    def __enter__(self) -> Typist:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for shell in self._shells.values():
+            shell.close()
+
     def type(self, typed: Typed) -> str:
-        """Type a command as its session says; what it printed."""
+        """Type a command as its session says; what it printed. Raises RootError if it fails."""
         key = (typed.user, typed.host)
         if key not in self._shells:
             self._shells[key] = Shell(self._world.roots[typed.host], typed.user)
-            self._shells[key].type(
-                "export DEBIAN_FRONTEND=noninteractive APT_CONFIG=/root/apt.conf"
-            )
-        command = filled(typed.command, self._printed)
+            self._shells[key].type("export DEBIAN_FRONTEND=noninteractive")
         began = time.monotonic()
-        printed = self._shells[key].type(command)
+        printed = self._shells[key].type(filled(typed.command, self._printed))
         self._printed += printed
         self.count += 1
         print(f"{time.monotonic() - began:6.1f} s  {typed.user}@{typed.host}: {typed.command}")
         return printed
 
-    def leave(self) -> None:
-        """Close the terminals."""
-        for shell in self._shells.values():
-            shell.__exit__(None, None, None)
-
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_a_new_installation_by_the_pages(
+def test_new_installation_by_the_readme(
     suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From packages to the first trace by CLI, curl and the SDK, within five minutes."""
-    packages = debs.built(suite)
     with world(tmp_path) as made:
         prepared = made.root("prepared", base(suite))
-        prepared.install("python3-venv", "python3-pip")
+        prepared.install("python3-venv")
         prepared.change("python3 -m venv /opt/sdk && /opt/sdk/bin/pip install -q cloudflare")
-        prepared.write("/root/apt.conf", 'APT::Get::Assume-Yes "true";\n')
-        for package in packages:
+        prepared.write("/etc/apt/apt.conf.d/99yes", 'APT::Get::Assume-Yes "true";\n')
+        for package in debs.built(suite):
             prepared.put(package, f"/root/{package.name}")
         (sdk,) = (
             each.text
@@ -76,29 +79,73 @@ def test_a_new_installation_by_the_pages(
             if each.language == "python" and each.where.startswith("README.md")
         )
         prepared.write(f"/root/{SDK}", sdk)
-        for name in HOSTS:
+        for name in ("trace", "probe1", "probe2"):
             made.root(name, prepared.layers).boot()
-        operator = Operator(made)
-        try:
-            began = time.monotonic()
-            last = ""
-            for page in PAGES:
-                for typed in sessions(page):
-                    last = operator.type(typed)
-                    if typed.command.startswith("colotrace trace"):
-                        assert "example.com" in last
-            answer = json.loads(last)
-            (row,) = answer["result"]
+        began = time.monotonic()
+        with Typist(made) as typist:
+            *before, curl = sessions("README.md")
+            for typed in before:
+                typist.type(typed)
+            (row,) = json.loads(typist.type(curl))["result"]
             assert [colo["colo"]["name"] for colo in row["colos"]] == ["den01", "sin01"]
             assert all(colo["target_summary"]["packet_count"] for colo in row["colos"])
-            told = operator.type(Typed("", "root", "trace", f"/opt/sdk/bin/python {SDK}"))
+            told = typist.type(Typed("", "root", "trace", f"/opt/sdk/bin/python {SDK}"))
             assert [line.split()[:2] for line in told.splitlines()] == [
                 ["example.com", "den01"],
                 ["example.com", "sin01"],
             ]
-            took = time.monotonic() - began
-        finally:
-            operator.leave()
+        took = time.monotonic() - began
         with capsys.disabled():
-            print(f"\n{suite}: {operator.count} commands in {took:.0f} s, to the last trace")
+            print(f"\n{suite}: {typist.count} commands in {took:.0f} s, to the last trace")
         assert took < WITHIN_S
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_tasks_of_the_operations_page(suite: str, tmp_path: Path) -> None:
+    """Many hosts by one loop, drained, revoked, joined anew, and all of it moved to PostgreSQL."""
+    with world(tmp_path) as made:
+        for root in _hosts_of_an_operator(made, suite):
+            root.boot()
+        operator = Operator(made.roots["trace"])
+        with Typist(made) as typist:
+            for typed in sessions("docs/operations.md"):
+                if typed.command.startswith("cat "):
+                    made.roots[typed.host].write(
+                        f"/home/{typed.user}/{typed.command.removeprefix('cat ')}", typed.shown
+                    )
+                typist.type(typed)
+        operator.wait_up("den01", "fra01", "sin01")
+        rows = operator.rows("example.com", "--from", "den,fra,sin")
+        assert [(row["colo"]["name"], row["error"]) for row in rows] == [
+            ("den01", ""),
+            ("fra01", ""),
+            ("sin01", ""),
+        ]
+        database = operator.trace.run(
+            "runuser", "-u", "postgres", "--", "psql", "-Atc",
+            "select count(*) from agents", "colotrace",
+        )  # fmt: skip
+        assert int(database) == 3
+
+
+def _hosts_of_an_operator(made: World, suite: str) -> list[Root]:
+    """A coordinator's host and three probe hosts with their packages, and a laptop whose user's
+    key is root's on the others."""
+    secure = made.root("secure", base(suite))
+    secure.install("openssh-server", "openssh-client")
+    secure.change(
+        "useradd --create-home --shell /bin/bash you && "
+        "runuser -u you -- ssh-keygen -q -t ed25519 -N '' -f /home/you/.ssh/id_ed25519 && "
+        "install -D -m 600 /home/you/.ssh/id_ed25519.pub /root/.ssh/authorized_keys && "
+        "echo 'StrictHostKeyChecking accept-new' > /etc/ssh/ssh_config.d/new.conf && "
+        "echo 'APT::Get::Assume-Yes \"true\";' > /etc/apt/apt.conf.d/99yes"
+    )
+    with_coordinator = made.root("with-coordinator", secure.layers)
+    with_coordinator.install(*debs.built(suite, "colotrace-coordinator", "colotrace"), "postgresql")
+    with_agent = made.root("with-agent", secure.layers)
+    with_agent.install(*debs.built(suite, "colotrace-agent"))
+    return [
+        made.root("trace", with_coordinator.layers),
+        *(made.root(f"probe{number}", with_agent.layers) for number in (1, 2, 3)),
+        made.root("laptop", secure.layers),
+    ]
