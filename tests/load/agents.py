@@ -97,6 +97,9 @@ class SimulatedJobs(Jobs):
         """All zero."""
         return Counters()
 
+    def usage(self) -> None:
+        """Unknown: many agents share one process."""
+
     def take(
         self,
         job: Job | UnknownJob,

@@ -16,7 +16,8 @@ const STATES = {
   down: 'down: no agent is attached',
 };
 const AGAIN_MS = 15_000;
-const SEEN_MS = 1_500;
+const SOON_MS = 1_500;
+const FOLLOWED_MS = 15_000;
 
 /** The fleet, read again every few seconds while the tab is shown. */
 export function view({ account }) {
@@ -27,6 +28,7 @@ export function view({ account }) {
   const agents = signal([]);
   const failed = signal(null);
   let timer = 0;
+  let followedUntil = 0; // A change takes a while: an agent drains, attaches again, is cut off.
   let turn = 0; // Of the last reading; an answer to an earlier one is out of date.
 
   load();
@@ -51,13 +53,15 @@ export function view({ account }) {
     } catch (error) {
       if (!stopping.signal.aborted && own === turn) failed.value = error;
     }
-    if (!stopping.signal.aborted && own === turn) timer = setTimeout(() => (document.hidden ? next() : load()), AGAIN_MS);
+    if (stopping.signal.aborted || own !== turn) return;
+    const pause = performance.now() < followedUntil ? SOON_MS : AGAIN_MS;
+    timer = setTimeout(() => (document.hidden ? next() : load()), pause);
   }
 
-  /** Coordinators see a change within a second. */
+  /** Follow what a change leads to. */
   function changed() {
+    followedUntil = performance.now() + FOLLOWED_MS;
     load();
-    setTimeout(() => stopping.signal.aborted || load(), SEEN_MS);
   }
 
   function next() {
