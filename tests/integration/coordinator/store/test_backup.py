@@ -89,9 +89,9 @@ def row(table: Table, number: int) -> dict[str, Any]:
 
 
 async def fill(database: Database) -> None:
-    """Rows of all tables."""
-    async with database.session() as session:
-        for table in Base.metadata.sorted_tables:
+    """Rows of all tables, each in a transaction of its own, whose time is limited."""
+    for table in Base.metadata.sorted_tables:
+        async with database.session() as session:
             await session.execute(insert(table), [row(table, n) for n in range(ROWS)])
 
 
