@@ -79,7 +79,7 @@ def test_new_installation_by_the_readme(
             if each.language == "python" and each.where.startswith("README.md")
         )
         prepared.write(f"/root/{SDK}", sdk)
-        for name in ("trace", "probe1", "probe2"):
+        for name in ("trace", "probe1", "probe2", "probe3"):
             made.root(name, prepared.layers).boot()
         began = time.monotonic()
         with Typist(made) as typist:
