@@ -129,7 +129,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> b
 
         renewal = Renewal(
             settings.state,
-            renewed=_to_broker(settings),
+            renewed=lambda: _renewed(settings, stop),
             keeps_name=settings.broker is not None,
         )
         work.append(renewal.run())
@@ -170,6 +170,17 @@ def _named_anew(settings: RunSettings) -> RunSettings:
         boot_id=secrets.token_bytes(16),
     )
     return replace(settings, identity=identity)
+
+
+def _renewed(settings: RunSettings, stop: _Stop) -> None:
+    """Uses the new certificate. If it has another name at a broker, the former one is of no use
+    any more, since another agent may have it by now: go on under the new one."""
+    _to_broker(settings)()
+    if settings.broker is None or settings.state is None:
+        return
+    kept, identity = settings.state.settings(), settings.identity
+    if (kept.colo, kept.agent_id) != (identity.colo, identity.agent_id):
+        stop.rename()
 
 
 def _to_broker(settings: RunSettings) -> Callable[[], None]:

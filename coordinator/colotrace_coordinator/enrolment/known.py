@@ -63,7 +63,9 @@ class KnownAgents:
         self._valid: dict[IdentityId, _Known] = {}
         self._revoked: set[IdentityId] = set()
         self._drained: dict[IdentityId, AgentName] = {}
-        # The valid ones by name. No two of them have the same one.
+        # The valid ones by their names in the list. No two of them have the same one.
+        self._listed: dict[AgentName, IdentityId] = {}
+        # By the names under which they are attached.
         self._named: dict[AgentName, IdentityId] = {}
         self._seen_ms = 0
         self._read_up_to = ""
@@ -101,16 +103,34 @@ class KnownAgents:
         known = self._valid.get(identity)
         return None if known is None else known.named
 
+    async def holds(self, identity: IdentityId, name: AgentName) -> bool:
+        """Whether an agent that may attach may do so under the name in its certificate. It may not
+        if it was certified for another name since, or if that is by now the name of another agent.
+
+        Raises:
+            StoreUnavailableError: the agent was not known by this name, and the database does not
+                answer.
+        """
+        if self._listed.get(name, identity) != identity:
+            return False
+        known = self._valid.get(identity)
+        if known is not None and known.named == name:
+            return True
+        # It may have been certified since the last look. The row is not taken: the next look has to
+        # report what has changed.
+        agent = await self._agents.find(identity)
+        return agent is not None and agent.revoked_at is None and self._attached_as(agent) == name
+
     def is_named(self, name: AgentName, *, now: float) -> bool:
         """Whether an agent with this colo and id is enrolled, not revoked, and has a certificate
         that has not ended by `now`, in Unix seconds."""
         identity = self._named.get(name)
-        return identity is not None and self._valid[identity].ends_at > now
+        return identity is not None and self._has(identity, name, now)
 
     def named(self, *, now: float) -> dict[IdentityId, AgentName]:
         """Colo and id of the agents that are enrolled, not revoked, and have a certificate that has
-        not ended by `now`."""
-        return {each: known.named for each, known in self._valid.items() if known.ends_at > now}
+        not ended by `now`. Each name is that of one agent."""
+        return {each: name for name, each in self._named.items() if self._has(each, name, now)}
 
     async def run(
         self,
@@ -160,6 +180,7 @@ class KnownAgents:
         """Those of the agents that have been revoked, and the new names of those with another
         one."""
         lost: list[IdentityId] = []
+        valid: list[IdentityId] = []
         names: dict[IdentityId, EnrolledName] = {}
         for agent in agents:
             identity = IdentityId(agent.id)
@@ -171,13 +192,15 @@ class KnownAgents:
                 continue  # likewise
             self._drained.pop(identity, None)
             self._valid.pop(identity, None)
-            if before is not None and self._named.get(before.named) == identity:
-                del self._named[before.named]
+            if before is not None:
+                _release(self._named, before.named, identity)
+                _release(self._listed, before.name[:2], identity)
             if agent.revoked_at is None:
                 name = EnrolledName(ColoName(agent.colo), AgentId(agent.agent_id), agent.city)
                 named = self._attached_as(agent)
                 known = _Known(agent.certificate_ends_at, name, agent.changed_ms, named)
-                self._valid[identity], self._named[known.named] = known, identity
+                self._valid[identity], self._listed[name[:2]] = known, identity
+                valid.append(identity)
                 if before is not None and before.name != name:
                     names[identity] = name
                 if agent.drained:
@@ -185,7 +208,22 @@ class KnownAgents:
             else:
                 self._revoked.add(identity)
                 lost.append(identity)
+        for identity in valid:
+            self._give_name(identity)
         return _Changes(lost, names)
+
+    def _give_name(self, identity: IdentityId) -> None:
+        """An agent that was renamed has its former name until it has a certificate for the new one,
+        but not if another agent is called so by now: it could pass for that one."""
+        name = self._valid[identity].named
+        if self._listed.get(name) == identity:
+            self._named[name] = identity
+        elif name not in self._listed:
+            self._named.setdefault(name, identity)
+
+    def _has(self, identity: IdentityId, name: AgentName, now: float) -> bool:
+        owner = self._listed.get(name, identity)
+        return owner == identity and self._valid[identity].ends_at > now
 
     def _attached_as(self, agent: EnrolledAgent) -> AgentName:
         name = f"{agent.colo}/{agent.agent_id}"
@@ -193,3 +231,8 @@ class KnownAgents:
             name = agent.certified_name or name
         colo, _, agent_id = name.partition("/")
         return ColoName(colo), AgentId(agent_id)
+
+
+def _release(names: dict[AgentName, IdentityId], name: AgentName, identity: IdentityId) -> None:
+    if names.get(name) == identity:
+        del names[name]

@@ -111,7 +111,7 @@ class Registrar:
             log.warning("agent_renewed_twice", agent=agent.agent_id, colo=agent.colo)
             self.suspected(ColoName(agent.colo), AgentId(agent.agent_id), _COPIED)
         named = identity
-        if not request.keeps_name:
+        if not request.keeps_name or not await self._agents.has_name(identity.id, identity.name):
             # Its name is that of the list, which an operator can have changed.
             named = AgentIdentity(identity.id, ColoName(agent.colo), AgentId(agent.agent_id))
         certificate, ends_at = self._authority.for_agent(named, key, lifetime_s=self._lifetime_s)

@@ -92,6 +92,24 @@ class EnrolledAgents:
             )
             return renewed is not None
 
+    async def has_name(self, identity: str, name: str) -> bool:
+        """Whether an agent was certified for this name, COLO/AGENT-ID, last, and no other agent
+        that is not revoked is called so by now."""
+        colo, _, agent_id = name.partition("/")
+        async with self._database.session() as session:
+            agent = await session.get(EnrolledAgent, identity)
+            if agent is None or (agent.certified_name or f"{agent.colo}/{agent.agent_id}") != name:
+                return False
+            other = await session.scalar(
+                select(EnrolledAgent.id).where(
+                    EnrolledAgent.colo == colo,
+                    EnrolledAgent.agent_id == agent_id,
+                    EnrolledAgent.revoked_at.is_(None),
+                    EnrolledAgent.id != identity,
+                )
+            )
+            return other is None
+
     async def prune(self) -> None:
         """Delete what is no longer needed of revoked agents."""
         async with self._database.session() as session:

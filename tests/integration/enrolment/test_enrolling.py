@@ -29,6 +29,7 @@ from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.enrolled import EnrolledAgents
 from colotrace_coordinator.store.enrolments import Enrolments
 from colotrace_coordinator.store.location import locate
+from colotrace_coordinator.store.renaming import Renaming
 from colotrace_proto.enrolment import MAX_MESSAGE, RENEWABLE_S, Certified
 from colotrace_proto.join_tokens import JoinToken
 from colotrace_proto.messages import ColoName
@@ -54,6 +55,7 @@ class Bed:
         self.registrar = Registrar(
             authority, self.enrolments, self.agents, lifetime_s=LIFETIME_S, clock=clock
         )
+        self._renaming = Renaming(database)
         self.registrar.coordinator = "trace.example.net:8081"
         self.address = ""
 
@@ -87,12 +89,20 @@ class Bed:
             lambda: enroller.join(token, agent_id=agent_id, key=key, authority=authority)
         )
 
-    async def renew(self, certified: Certified, old_key: bytes, key: bytes) -> Certified:
-        """Renew as an agent does."""
+    async def rename(self, identity: str, agent_id: str) -> None:
+        """Give an agent of den01 another id."""
+        await self._renaming.agent(identity, colo=DEN, agent_id=agent_id)
+
+    async def renew(
+        self, certified: Certified, old_key: bytes, key: bytes, *, keeps_name: bool = False
+    ) -> Certified:
+        """Renew as an agent does; one that takes jobs at a broker keeps its name."""
         pair = old_key + certified.certificate.encode()
         authority = self.authority.certificate
         return await asyncio.to_thread(
-            lambda: Enroller(self.address).renew(pair=pair, key=key, authority=authority)
+            lambda: Enroller(self.address).renew(
+                pair=pair, key=key, authority=authority, keeps_name=keeps_name
+            )
         )
 
 
@@ -156,6 +166,23 @@ async def test_copied_key_is_noticed_when_both_renew(bed: Bed) -> None:
     await bed.renew(second, second_key, new_key())
     assert suspected == [("den01", "a1")] * 2
     assert third.agent_id == "a1"
+
+
+async def test_renamed_agent_does_not_get_its_former_name_back(bed: Bed) -> None:
+    """Neither by the certificate that it had before, nor if another agent has the name by now: at a
+    broker it could pass for that agent."""
+    first, second, third = new_key(), new_key(), new_key()
+    before = await bed.join(await bed.token(), first)
+    (agent,) = await bed.agents.all()
+    await bed.rename(agent.id, "b1")
+    kept = await bed.renew(before, first, second, keeps_name=True)
+    assert kept.agent_id == "a1"  # it has not finished its jobs
+    await bed.join(await bed.token(), new_key(), "a1")
+    moved = await bed.renew(kept, second, third, keeps_name=True)
+    assert moved.agent_id == "b1"
+    await bed.agents.forget((await bed.agents.all())[0].id)
+    again = await bed.renew(kept, second, new_key(), keeps_name=True)
+    assert again.agent_id == "b1"
 
 
 async def test_expired_certificate_is_renewed_for_some_days(bed: Bed) -> None:

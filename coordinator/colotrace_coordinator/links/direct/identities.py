@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from colotrace_coordinator.authority.identity import EnrolledName, IdentityId
 from colotrace_coordinator.errors import StoreError
+from colotrace_coordinator.fleet.registry import AgentName
 
 from .stream import StreamClosedError
 from .tls import AgentCertificate, vouches
@@ -16,6 +17,7 @@ REVOKED = (
     "this agent was revoked; to use this host again, make a join token with "
     "colotrace-coordinator agent enroll and join anew"
 )
+FORMER_NAME = "its certificate has a former name of this agent; restart the agent, which renews it"
 
 
 class Enrolled(Protocol):
@@ -23,6 +25,13 @@ class Enrolled(Protocol):
 
     async def current(self, identity: IdentityId) -> EnrolledName | None:
         """What the agent is called, if it is enrolled and not revoked, and else None.
+
+        Raises:
+            StoreError: that cannot be told now.
+        """
+
+    async def holds(self, identity: IdentityId, name: AgentName) -> bool:
+        """Whether the agent may attach under the name in its certificate.
 
         Raises:
             StoreError: that cannot be told now.
@@ -45,7 +54,7 @@ async def identified(
 
     Raises:
         StreamClosedError: the certificate is for another colo or for no agent, or the agent is
-            revoked.
+            revoked, or has a certificate for a former name without `renames`.
     """
     if certificate is None:
         return hello
@@ -57,8 +66,11 @@ async def identified(
     if certificate.identity is None:
         detail = "the certificate does not name an enrolled agent; join anew"
         raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
+    identity = certificate.identity
+    certified = identity.colo, identity.agent_id
     try:
-        name = await enrolled.current(certificate.identity.id)
+        name = await enrolled.current(identity.id)
+        former = not renames and not await enrolled.holds(identity.id, certified)
     except StoreError as error:
         detail = "the coordinator's database does not answer; it knows which agents are revoked"
         raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail) from error
@@ -66,5 +78,6 @@ async def identified(
         raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, REVOKED)
     if renames:
         return replace(hello, **name._asdict())
-    identity = certificate.identity
+    if former:
+        raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, FORMER_NAME)
     return replace(hello, colo=identity.colo, agent_id=identity.agent_id)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from colotrace_coordinator.authority.identity import IdentityId
 from colotrace_coordinator.enrolment.known import KnownAgents
 from colotrace_coordinator.store.tables import EnrolledAgent
@@ -99,6 +100,9 @@ class Rows:
     async def following(self, _: str, **__: int) -> list[EnrolledAgent]:
         return []
 
+    async def find(self, identity: str) -> EnrolledAgent | None:
+        return next((row for row in self.rows if row.id == identity), None)
+
 
 async def test_name_counts_while_its_agent_is_enrolled_and_certified() -> None:
     """Another agent may have it once the first is revoked; a name that is no longer used counts no
@@ -133,3 +137,53 @@ async def test_agent_at_a_broker_is_known_by_the_name_in_its_certificate() -> No
     elsewhere = KnownAgents(rows)  # type: ignore[arg-type]
     await elsewhere.load()
     assert elsewhere.named(now=0)[IdentityId("1" * 16)] == ("den01", "new")
+
+
+def renamed(identity: str, *, former: str, to: str) -> EnrolledAgent:
+    """An agent whose certificate has its former name."""
+    row = named(identity, to)
+    row.certified_name = f"den01/{former}"
+    return row
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_former_name_at_a_broker_is_lost_to_another_agent(order: int) -> None:
+    """Both would have the topics of that name, and either could pass for the other."""
+    rows, known_as = Rows(), (ColoName("den01"), AgentId("a"))
+    first, second = IdentityId("1" * 16), IdentityId("2" * 16)
+    known = KnownAgents(rows, by_certificate=True)  # type: ignore[arg-type]
+    rows.rows = [renamed(first, former="a", to="b")]
+    await known.load()
+    assert known.named(now=0) == {first: known_as}
+    assert await known.holds(first, known_as)
+    rows.rows = [renamed(first, former="a", to="b"), named(second, "a")][::order]
+    await known.load()
+    assert known.named(now=0) == {second: known_as}
+    assert (await known.holds(first, known_as), await known.holds(second, known_as)) == (
+        False,
+        True,
+    )
+    rows.rows = [renamed(first, former="a", to="b")]  # read again, without a change
+    await known.load()
+    assert known.named(now=0) == {second: known_as}
+
+
+async def test_name_of_an_agent_that_has_no_certificate_for_it_is_nobodys() -> None:
+    rows, known_as = Rows(), (ColoName("den01"), AgentId("a"))
+    known = KnownAgents(rows, by_certificate=True)  # type: ignore[arg-type]
+    rows.rows = [renamed("1" * 16, former="a", to="b"), renamed("2" * 16, former="c", to="a")]
+    await known.load()
+    assert known.named(now=0) == {"2" * 16: ("den01", "c")}
+    assert not known.is_named(known_as, now=0)
+
+
+async def test_certificate_since_the_last_look_is_looked_up() -> None:
+    """And the next look still reports the new name."""
+    rows, first = Rows(), IdentityId("1" * 16)
+    known = KnownAgents(rows, by_certificate=True)  # type: ignore[arg-type]
+    rows.rows = [named(first, "a")]
+    await known.load()
+    rows.rows = [named(first, "b")]
+    assert await known.holds(first, (ColoName("den01"), AgentId("b")))
+    assert not await known.holds(first, (ColoName("den01"), AgentId("c")))
+    assert known.attached_as(first) == ("den01", "a")

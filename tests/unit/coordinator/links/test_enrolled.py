@@ -14,6 +14,7 @@ from colotrace_coordinator.authority.identity import AgentIdentity, EnrolledName
 from colotrace_coordinator.enrolment.own_certificate import OwnCertificate
 from colotrace_coordinator.errors import StoreUnavailableError
 from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.registry import AgentName
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.links.direct.tls import agent_certificate
 from colotrace_coordinator.turns import Turns
@@ -36,7 +37,11 @@ class Known:
     def __init__(self) -> None:
         self.valid = {AGENT.id: 0.0}
         self.name = EnrolledName(AGENT.colo, AGENT.agent_id, "Denver, CO, US")
+        self.certified = AGENT.colo, AGENT.agent_id
         self.broken = False
+
+    async def holds(self, _: IdentityId, name: AgentName) -> bool:
+        return name == self.certified
 
     async def current(self, identity: IdentityId) -> EnrolledName | None:
         if self.broken:
@@ -148,6 +153,18 @@ async def test_name_is_that_of_the_certificate_with_a_broker() -> None:
     await bed.link.stop()
     assert isinstance(told, Hello)
     assert (told.colo, told.agent_id) == ("den01", "a1")
+
+
+async def test_former_certificate_is_of_no_use_with_a_broker() -> None:
+    """The agent could pass for another one that has got its former name."""
+    bed = Bed(renames=False)
+    bed.known.name, bed.known.certified = MOVED, MOVED[:2]
+    bed.port = await bed.link.start()
+    async with bed.agent() as agent:
+        await agent.say(agent.hello)
+        code, detail = await agent.ended()
+    await bed.link.stop()
+    assert (code, "former name" in detail) == ("UNAUTHENTICATED", True)
 
 
 async def test_revoked_agent_loses_its_stream_and_gets_none(bed: Bed) -> None:
