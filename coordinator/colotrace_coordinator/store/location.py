@@ -68,15 +68,26 @@ def open_private(file: Path) -> int:
     """Open the file, and create it if it is missing, readable by this user only.
 
     If root creates it in the directory of a service, the file belongs to the directory's owner.
+    That user can make symbolic links to files of root: files that exist keep their owner, and
+    nothing is created where a link leads.
 
     Raises:
         OSError: the file cannot be opened for writing.
     """
-    handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    while True:
+        try:
+            handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            break
+        except FileExistsError:
+            pass
+        try:
+            return os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if file.is_symlink():
+                raise
     if os.geteuid() == 0:
         owner = file.parent.stat()
-        if os.fstat(handle).st_uid != owner.st_uid:
-            os.fchown(handle, owner.st_uid, owner.st_gid)
+        os.fchown(handle, owner.st_uid, owner.st_gid)
     return handle
 
 
