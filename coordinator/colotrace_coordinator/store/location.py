@@ -116,4 +116,7 @@ def _from_url(text: str) -> Location:
     # Providers give URLs with libpq's parameter `sslmode`; asyncpg calls it `ssl`.
     if "sslmode" in query:
         query["ssl"] = query.pop("sslmode")
+    # libpq takes the password as a parameter, too. There it would be in messages.
+    if isinstance(password := query.pop("password", None), str):
+        url = url.set(password=password)
     return Location(url.set(drivername="postgresql+asyncpg", query=query))

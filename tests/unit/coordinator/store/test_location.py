@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from colotrace_coordinator.errors import SetupError
-from colotrace_coordinator.store.location import prepare
+from colotrace_coordinator.store.location import locate, prepare
 
 SERVICE = 12_345
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root acts for the service's user")
@@ -43,3 +43,10 @@ def test_nothing_is_created_where_a_link_leads(directory: Path) -> None:
     with pytest.raises(SetupError, match="cannot write"):
         prepare(directory / "database")
     assert not (directory.parent / "new").exists()
+
+
+@pytest.mark.parametrize("url", ["user:SECRET@db/colotrace", "db/colotrace?password=SECRET"])
+def test_password_is_in_no_message(url: str) -> None:
+    location = locate(data=None, database=f"postgresql://{url}")
+    assert "SECRET" not in f"{location} {location!r}"
+    assert location.url.password == "SECRET"
