@@ -142,6 +142,25 @@ class _Files:
         if self._pid_file is None:
             return
         try:
-            os.kill(int(self._pid_file.read_text()), signal.SIGHUP)
+            os.kill(process_in(self._pid_file), signal.SIGHUP)
         except (OSError, ValueError) as error:
             log.warning("broker_not_told", file=str(self._pid_file), detail=str(error))
+
+
+def process_in(file: Path) -> int:
+    """The process that the file names. If a user other than root wrote it, that user's: root would
+    otherwise signal any process for the broker's user, and by -1 all of them.
+
+    Raises:
+        OSError: the file cannot be read, or there is no such process.
+        ValueError: it names no process, or one of another user.
+    """
+    with file.open() as opened:
+        text, writer = opened.read(32), os.fstat(opened.fileno()).st_uid
+    pid = int(text)
+    if pid <= 1:
+        raise ValueError(f"{pid} is no process of a broker")
+    owner = Path(f"/proc/{pid}").stat().st_uid
+    if writer not in (0, owner):
+        raise ValueError(f"process {pid} is not of the user who wrote the file")
+    return pid
