@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from colotrace_coordinator.enrolment.own_certificate import OwnCertificate
 from colotrace_coordinator.fleet.link import FleetEvents
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.links.direct.tls import TlsFiles, TlsSource
@@ -16,6 +17,7 @@ from .base import Base
 from .enrolling import Enrolling
 
 if TYPE_CHECKING:
+    from colotrace_coordinator.links.mqtt.choose import BrokerSettings
     from colotrace_coordinator.links.mqtt.link import MqttLink
 
 log = structlog.get_logger("colotrace_coordinator")
@@ -48,9 +50,8 @@ def build_links(base: Base, events: FleetEvents, enrolling: Enrolling | None) ->
             relay=base.relay,
             enrolled=enrolling.known if enrolling is not None else None,
         )
-        context = settings.mqtt.tls
-        if enrolling is not None and context is not None and not settings.mqtt.has_certificate:
-            renew = partial(enrolling.certificate.load_client, context)
+        if enrolling is not None and settings.mqtt.tls and not settings.mqtt.has_certificate:
+            renew = partial(certify, bus, settings.mqtt, enrolling.certificate)
             renew()
     tls: TlsSource | None = None
     if enrolling is not None:
@@ -75,3 +76,11 @@ def build_links(base: Base, events: FleetEvents, enrolling: Enrolling | None) ->
     if bus is not None:
         bus.answered_by(direct)
     return Links(direct, bus, renew)
+
+
+def certify(bus: "MqttLink", settings: "BrokerSettings", certificate: OwnCertificate) -> None:
+    """Use a new certificate at the broker. The context is new, too: the former one would go on to
+    trust a CA that was retired."""
+    context = settings.context()
+    certificate.load_client(context)
+    bus.use(context)

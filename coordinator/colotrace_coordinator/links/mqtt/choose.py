@@ -26,6 +26,18 @@ class BrokerSettings:
     authority: bytes
     """The file of --mqtt-ca; empty if that was not given."""
     has_certificate: bool
+    files: BrokerTls
+
+    def context(self) -> ssl.SSLContext:
+        """A new context like `tls`, of a broker with TLS.
+
+        Raises:
+            SetupError: a file cannot be used any more.
+        """
+        try:
+            return self.files.context(self.broker)
+        except BrokerOptionsError as error:
+            raise SetupError(str(error)) from error
 
 
 def choose_broker(
@@ -65,6 +77,7 @@ def choose_broker(
         for_agents=str(_for_agents(for_agents) if for_agents else broker),
         authority=files.authority.read_bytes() if files.authority else b"",
         has_certificate=files.certificate is not None,
+        files=files,
     )
 
 

@@ -136,6 +136,10 @@ class MqttLink:
         first."""
         self._streams = streams
 
+    def use(self, tls: ssl.SSLContext) -> None:
+        """Connect with this context from the next connection on."""
+        self._tls = tls
+
     def check(self) -> None:
         """Check that jobs can be published.
 
