@@ -62,6 +62,7 @@ class Administration:
 
     async def agent(self, name: str) -> ListedAgent:
         """See `ListedAgents.named`."""
+        _refuse_unprintable(name)
         return await self._listed.named(name)
 
     async def drain(self, name: str, *, drained: bool) -> ListedAgent:
@@ -93,7 +94,7 @@ class Administration:
             StillAttachedError: an agent that did not enrol is attached.
             UnknownIdError: there is no such agent.
         """
-        agent = await self._listed.named(name)
+        agent = await self.agent(name)
         if agent.id:
             await self._agents.forget(agent.id)
         elif agent.attached_since is not None:
@@ -169,6 +170,7 @@ class Administration:
         Raises:
             UnknownIdError: there is no such token.
         """
+        _refuse_unprintable(token_id)
         await self._enrolments.revoke(token_id)
 
     async def colos(self) -> Sequence[RememberedColo]:
@@ -187,6 +189,7 @@ class Administration:
         old, new, city = old.lower(), checked_colo(new), _city(city)
         if old == new and not city:
             raise SetupError(f"{new} is the name already; give another one, or a city")
+        _refuse_unprintable(old)
         return await Renaming(self._database).colo(old, new, city=city)
 
     async def forget_colo(self, name: str) -> None:
@@ -195,6 +198,7 @@ class Administration:
         Raises:
             UnknownIdError: the colo is not known.
         """
+        _refuse_unprintable(name)
         if not await self._colos.forget([name.lower()]):
             raise UnknownIdError(f"no colo {safe(name)} is known; see: colo list")
 
@@ -213,7 +217,7 @@ class Administration:
         return authority
 
     async def _enrolled(self, name: str) -> ListedAgent:
-        agent = await self._listed.named(name)
+        agent = await self.agent(name)
         if not agent.id:
             raise NotEnrolledError(
                 f"{agent.name} has not enrolled: it attaches without a certificate, or with one of "
@@ -241,3 +245,13 @@ def checked_colo(name: str) -> ColoName:
 
 def _city(text: str) -> str:
     return safe(text.strip())[:MOST_OF_CITY]
+
+
+def _refuse_unprintable(name: str) -> None:
+    """Nothing has such a name, and PostgreSQL fails when it is asked for some of them.
+
+    Raises:
+        UnknownIdError: it has control characters, or parts of characters.
+    """
+    if not name.isprintable():
+        raise UnknownIdError(f"nothing is called {safe(name)}")
