@@ -279,6 +279,14 @@ def test_every_setting_is_known_to_the_program(stages, services):
                 assert named <= known(*program)
 
 
+def test_agents_reach_no_service_with_a_default_password(whole):
+    """Whoever breaks into an agent's container would have the database, and with it all tokens."""
+    reached = {*whole["den01"]["networks"], *whole["sin01"]["networks"]}
+    for name, service in whole.items():
+        passwords = [key for key in service.get("environment", {}) if "PASSWORD" in key]
+        assert not passwords or not reached & {*service["networks"]}, name
+
+
 def test_networks_and_volumes_are_declared(compose):
     """Networks and volumes of services are declared."""
     for service in compose["services"].values():
