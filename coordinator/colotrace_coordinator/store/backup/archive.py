@@ -9,6 +9,7 @@ member.
 
 import hashlib
 import json
+import lzma
 import os
 import struct
 import zipfile
@@ -30,7 +31,12 @@ _FRAME_BYTES = 256 << 10
 """Rows are put together up to about this size."""
 _MOST_FRAME_BYTES = 1 << 30
 _MOST_MANIFEST_BYTES = 1 << 20
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError)
+# Also of archives that this program did not make: encrypted ones (RuntimeError), with another
+# compression, or with arrays inside of arrays a thousand times (RecursionError).
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, ValueError, RuntimeError),
+)
 
 Row = Sequence[Any]
 

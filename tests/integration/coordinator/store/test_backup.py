@@ -284,7 +284,21 @@ def cut(data: bytearray) -> bytearray:
     return data[: len(data) * 2 // 3]
 
 
-DAMAGES = {"cut": cut, "empty": lambda _: bytearray(), "text": lambda _: b"x" * 999}
+def encrypted(data: bytearray) -> bytearray:
+    """Says that it is."""
+    for head, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        at = -1
+        while (at := data.find(head, at + 1)) >= 0:
+            data[at + flags] |= 1
+    return data
+
+
+DAMAGES = {
+    "encrypted": encrypted,
+    "cut": cut,
+    "empty": lambda _: bytearray(),
+    "text": lambda _: b"x" * 999,
+}
 
 
 def damaged(backup: Path, damage: str) -> None:
