@@ -8,7 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+from .text import safe
+
 EXIT_FAILED = 1
+_MOST = 2_000
 
 
 class Status(enum.Enum):
@@ -100,6 +103,7 @@ def report(found: Sequence[Finding], *, as_json: bool) -> int:
 
 def _lines(found: Iterable[Finding]) -> Iterator[str]:
     for each in found:
-        yield f"{each.status.value:<5} {each.check}: {each.detail}"
+        # Programs of other users, brokers and peers have named themselves in some of them.
+        yield safe(f"{each.status.value:<5} {each.check}: {each.detail}", most=_MOST)
         if each.remedy:
-            yield f"      → {each.remedy}"
+            yield f"      → {safe(each.remedy, most=_MOST)}"

@@ -67,3 +67,12 @@ def test_report_fails_only_if_a_finding_does(
         }
     else:
         assert lines[3:] == ["OK    a: x", "FAIL  b: y", "      → do z"]
+
+
+def test_text_of_others_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that holds a port has chosen its name, for example."""
+    report([fail("port", "\x1b[2Jx (process 7) listens", "kill x\x9b1A")], as_json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "FAIL  port: \\x1b[2Jx (process 7) listens",
+        "      → kill x\\x9b1A",
+    ]
