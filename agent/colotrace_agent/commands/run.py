@@ -62,6 +62,9 @@ class RunSettings:
     """Where the certificate of an enrolled agent is, which is renewed in time."""
     health_file: Path | None = None
     """See `health`."""
+    broker_context: Callable[[], ssl.SSLContext] | None = None
+    """Makes `broker_tls` anew, with the certificate and the CA that an enrolled agent has then.
+    Raises OSError, StartError or ValueError."""
 
 
 async def run(settings: RunSettings) -> None:
@@ -129,7 +132,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> b
 
         renewal = Renewal(
             settings.state,
-            renewed=lambda: _renewed(settings, stop),
+            renewed=lambda: _renewed(settings, link, stop),
             keeps_name=settings.broker is not None,
         )
         work.append(renewal.run())
@@ -158,9 +161,8 @@ def _named_anew(settings: RunSettings) -> RunSettings:
         kept = state.settings()
     except (StartError, OSError, ValueError) as error:
         _log.warning("certificate not renewed", reason=str(error))
-        boot_id = secrets.token_bytes(16)
-        return replace(settings, identity=replace(settings.identity, boot_id=boot_id))
-    _to_broker(settings)()
+        identity = replace(settings.identity, boot_id=secrets.token_bytes(16))
+        return replace(settings, identity=identity, broker_tls=_to_broker(settings))
     _log.info("agent renamed", agent=kept.agent_id, colo=kept.colo)
     identity = replace(
         settings.identity,
@@ -169,35 +171,31 @@ def _named_anew(settings: RunSettings) -> RunSettings:
         city=kept.city,
         boot_id=secrets.token_bytes(16),
     )
-    return replace(settings, identity=identity)
+    return replace(settings, identity=identity, broker_tls=_to_broker(settings))
 
 
-def _renewed(settings: RunSettings, stop: _Stop) -> None:
-    """Uses the new certificate. If it has another name at a broker, the former one is of no use
+def _renewed(settings: RunSettings, link: Stream | MqttLink, stop: _Stop) -> None:
+    """Uses the new certificate at the broker. If it has another name, the former one is of no use
     any more, since another agent may have it by now: go on under the new one."""
-    _to_broker(settings)()
-    if settings.broker is None or settings.state is None:
+    if settings.state is None or isinstance(link, Stream):
         return
+    if (context := _to_broker(settings)) is not None:
+        link.use(context)
     kept, identity = settings.state.settings(), settings.identity
     if (kept.colo, kept.agent_id) != (identity.colo, identity.agent_id):
         stop.rename()
 
 
-def _to_broker(settings: RunSettings) -> Callable[[], None]:
-    """Has the next connection to the broker use the certificate as it is then."""
-    state, context = settings.state, settings.broker_tls
-
-    def use() -> None:
-        if state is None or context is None:
-            return
-        try:
-            context.load_cert_chain(state.agent)
-            if not state.settings().mqtt_ca:
-                context.load_verify_locations(state.authority)
-        except OSError as error:
-            _log.warning("certificate not used at the broker", reason=str(error))
-
-    return use
+def _to_broker(settings: RunSettings) -> ssl.SSLContext | None:
+    """The context for the broker with the certificate as it is now. It is a new one: the former one
+    would go on to trust a CA that was retired."""
+    if settings.broker_context is None:
+        return settings.broker_tls
+    try:
+        return settings.broker_context()
+    except (StartError, OSError, ValueError) as error:
+        _log.warning("certificate not used at the broker", reason=str(error))
+        return settings.broker_tls
 
 
 async def _until_stopped(stop: _Stop, jobs: Jobs, link: Stream | MqttLink) -> None:

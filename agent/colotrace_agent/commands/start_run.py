@@ -7,6 +7,7 @@ import re
 import secrets
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -252,12 +253,16 @@ def start(
     sockets, account = startup.open_sockets(user)
     require(**_REQUIRED)
     startup.warn_of_rate(rate)
-    broker = broker_tls = tls = None
+    broker = broker_tls = tls = broker_context = None
     if mqtt:
         broker_files = files | {"authority": mqtt_ca or tls_ca}
         broker, broker_tls = _broker(mqtt, broker_files, insecure=insecure)
         if mqtt_ca_text and not mqtt_ca and broker_tls is not None:
             broker_tls.load_verify_locations(cadata=mqtt_ca_text)
+        if state is not None and broker_tls is not None:
+            broker_context = partial(
+                broker_tls_context, broker, broker_files, state if mqtt_ca is None else None
+            )
 
     from importlib.metadata import version
 
@@ -301,6 +306,7 @@ def start(
         sockets=sockets,
         state=state,
         health_file=health_file,
+        broker_context=broker_context,
     )
     if account is not None:
         # The account may not be able to read the installation, so modules are imported now.
@@ -345,6 +351,23 @@ def _broker(
         return broker_from_options(url, BrokerTls(**files), insecure=insecure)
     except BrokerOptionsError as error:
         usage(str(error))
+
+
+def broker_tls_context(
+    broker: "Broker", files: dict[str, Path | None], state: "StateDirectory | None"
+) -> "ssl.SSLContext":
+    """A new context for the broker; it trusts the CA of its certificate that `state` names, too.
+
+    Raises:
+        StartError: the directory cannot be used.
+        ValueError: a file cannot be used.
+    """
+    from colotrace_proto.mqtt import BrokerTls
+
+    context = BrokerTls(**files).context(broker)
+    if state is not None and (authority := state.settings().mqtt_ca):
+        context.load_verify_locations(cadata=authority)
+    return context
 
 
 def checked_tags(texts: Iterable[str]) -> "frozenset[Tag]":

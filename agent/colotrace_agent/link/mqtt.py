@@ -84,6 +84,10 @@ class MqttLink:
         """Whether the broker has this agent's presence."""
         return self._retained.is_set()
 
+    def use(self, broker_tls: ssl.SSLContext) -> None:
+        """Connects with this context from the next connection on."""
+        self._broker_tls = broker_tls
+
     async def run(self) -> None:
         """Stays at the broker, and comes back whenever it is lost. Runs until cancelled."""
         await first_of(self._streams.run(), self._stay())

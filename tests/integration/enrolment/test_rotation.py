@@ -10,7 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from colotrace_agent.commands.start_run import broker_tls_context
 from colotrace_agent.enrolment.client import Enroller, new_key, signing_request
+from colotrace_agent.enrolment.state import StateDirectory
 from colotrace_coordinator.authority.authority import SERVER_LIFETIME_S
 from colotrace_coordinator.authority.generations import SIGNS_AFTER_S, Generations
 from colotrace_coordinator.authority.sealed import Seal
@@ -20,6 +22,7 @@ from colotrace_coordinator.errors import EnrolmentRefusedError, SetupError
 from colotrace_coordinator.store.authorities import Authorities, secret_in
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
+from colotrace_proto.bus import broker_of
 from colotrace_proto.enrolment import Certified, RenewRequest, renewal_text
 from colotrace_proto.join_tokens import JoinToken
 from cryptography import x509
@@ -141,6 +144,33 @@ async def test_former_authority_is_retired_once_all_has_ended(bed: Rotated) -> N
     with pytest.raises(EnrolmentRefusedError, match=r"not of this coordinator's CA.*join anew"):
         await bed.registrar.renew(request)
     await bed.authorities.rotate(SEAL)
+
+
+async def test_agent_trusts_a_retired_authority_no_more_at_the_broker(
+    bed: Rotated, tmp_path: Path
+) -> None:
+    """From the renewal on that brings it the new one alone."""
+    former, key = bed.generations.signing, new_key()
+    joined_as = await joined(bed, await bed.token(), key, trusting=former.certificate)
+    state = StateDirectory(tmp_path)
+    files = {"authority": state.authority, "certificate": state.agent, "key": state.agent}
+
+    def trusted(certificate: str) -> list[bytes]:
+        state.agent.write_bytes(key + certificate.encode())
+        state.authority.write_bytes(bed.generations.certificate)
+        return broker_tls_context(broker_of("mqtts://h"), files, None).get_ca_certs(
+            binary_form=True
+        )
+
+    await bed.authorities.rotate(SEAL)
+    bed.clock.now += SIGNS_AFTER_S
+    await bed.follow()
+    assert len(trusted(joined_as.certificate)) == 2
+    await bed.authorities.retire()
+    await bed.follow()
+    assert trusted(joined_as.certificate) == [
+        ssl.PEM_cert_to_DER_cert(bed.generations.signing.certificate.decode())
+    ]
 
 
 async def test_coordinator_without_the_new_secret_goes_on_with_what_it_knows(
