@@ -1,6 +1,7 @@
 """All checks of a coordinator with these settings."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from functools import partial
 
@@ -62,10 +63,13 @@ def _places(settings: ServeSettings) -> dict[str, Address]:
 
 
 def _ports(places: dict[str, Address]) -> list[Finding]:
-    found = listeners.listeners(place.port for place in places.values())
-    pid = next((each.pid for each in found if each.is_own), None)
+    found, uid = listeners.listeners(place.port for place in places.values()), os.geteuid()
     own = listeners.own_hosts(places.values())
-    return [*listeners.judge(places, found, own=own), *host.descriptors(pid)]
+    judged = listeners.judge(places, found, own=own, uid=uid)
+    running = [each.pid for each in found if each.is_own(uid=uid)]
+    pid = next((each for each in running if each is not None), None)
+    # A process that cannot be seen does not have the limits of this shell.
+    return judged if running and pid is None else [*judged, *host.descriptors(pid)]
 
 
 def _certificates(settings: ServeSettings, places: dict[str, Address]) -> list[Finding]:

@@ -2,13 +2,14 @@
 
 import ipaddress
 import os
+import pwd
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from colotrace_proto.findings import Finding, fail, ok, warn
+from colotrace_proto.findings import Finding, fail, ok
 
 from colotrace_coordinator.listen import Address
 
@@ -19,7 +20,8 @@ _STOP = "stop that program, or give another port"
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket. `pid` None: its process cannot be seen by this user."""
+    """A listening socket. `pid` None: this user cannot see its process. That is also so for the
+    coordinator's user and its service, whose unit has a user namespace of its own."""
 
     address: str
     port: int
@@ -27,10 +29,9 @@ class Listener:
     pid: int | None
     program: str
 
-    @property
-    def is_own(self) -> bool:
-        """Whether it is a coordinator's."""
-        return self.program == OWN
+    def is_own(self, *, uid: int) -> bool:
+        """Whether it is a coordinator's: its process cannot be seen, but is of this user."""
+        return self.program == OWN or (self.pid is None and self.uid == uid != 0)
 
 
 def listeners(ports: Iterable[int], *, proc: Path = Path("/proc")) -> list[Listener]:
@@ -50,18 +51,16 @@ def listeners(ports: Iterable[int], *, proc: Path = Path("/proc")) -> list[Liste
 
 
 def judge(
-    places: Mapping[str, Address], found: Iterable[Listener], *, own: Iterable[str]
+    places: Mapping[str, Address], found: Iterable[Listener], *, own: Iterable[str], uid: int
 ) -> list[Finding]:
     """What holds the ports of `places`, which are by flag. `own`: the hosts of `places` that are
-    not this host's are missing from it."""
+    not this host's are missing from it. `uid`: the user that looks."""
     found, own = list(found), set(own)
-    runs = next((each.pid for each in found if each.is_own), None)
-    return [_judge(flag, place, found, runs=runs, own=own) for flag, place in places.items()]
+    return [_judge(flag, place, found, own=own, uid=uid) for flag, place in places.items()]
 
 
-def _judge(
-    flag: str, place: Address, found: list[Listener], *, runs: int | None, own: set[str]
-) -> Finding:
+def _judge(flag: str, place: Address, found: list[Listener], *, own: set[str], uid: int) -> Finding:
+    runs = next((each for each in found if each.is_own(uid=uid)), None)
     check = f"port of {flag}"
     if place.host and place.host not in own:
         return fail(
@@ -75,21 +74,31 @@ def _judge(
     if not holders and runs is not None:
         return fail(
             check,
-            f"{place}: the coordinator runs (process {runs}), but does not listen here",
+            f"{place}: the coordinator runs ({_who(runs)}), but does not listen here",
             "run this with the settings of the coordinator, or restart it",
         )
     if not holders:
         return ok(check, f"{place} is free: the coordinator does not run")
-    holder = next((each for each in holders if each.is_own), holders[0])
-    if holder.is_own:
-        return ok(check, f"{place}: the coordinator listens (process {holder.pid})")
-    if holder.pid is None:
-        return warn(
-            check,
-            f"{place}: a process of user {holder.uid} listens, which this user cannot see",
-            f"as root, ss -ltnp 'sport = {place.port}' names it; {_STOP}",
-        )
-    return fail(check, f"{place}: {holder.program} (process {holder.pid}) listens there", _STOP)
+    holder = next((each for each in holders if each.is_own(uid=uid)), holders[0])
+    if holder.is_own(uid=uid):
+        return ok(check, f"{place}: the coordinator listens ({_who(holder)})")
+    if holder.pid is not None:
+        return fail(check, f"{place}: {holder.program} ({_who(holder)}) listens there", _STOP)
+    # Root finds the service of the coordinator's user by its process.
+    return fail(
+        check,
+        f"{place}: a program of another user listens there ({_who(holder)})",
+        f"as root, ss -ltnp 'sport = {place.port}' names it; {_STOP}",
+    )
+
+
+def _who(holder: Listener) -> str:
+    if holder.pid is not None:
+        return f"process {holder.pid}"
+    try:
+        return f"user {pwd.getpwuid(holder.uid).pw_name}"
+    except KeyError:
+        return f"user {holder.uid}"
 
 
 def own_hosts(places: Iterable[Address]) -> set[str]:

@@ -18,8 +18,13 @@ from colotrace_proto.findings import Status
 HTTP, GRPC = Address("", 8080), Address("", 8081)
 
 
-def held(port: int, program: str, *, address: str = "::", pid: int | None = 7) -> Listener:
-    return Listener(address, port, 0, pid, program)
+UID = 997
+
+
+def held(
+    port: int, program: str, *, address: str = "::", pid: int | None = 7, uid: int = 0
+) -> Listener:
+    return Listener(address, port, uid, pid, program)
 
 
 @pytest.mark.parametrize(
@@ -29,12 +34,14 @@ def held(port: int, program: str, *, address: str = "::", pid: int | None = 7) -
         ([held(8080, OWN)], Status.OK, "the coordinator listens (process 7)"),
         ([held(8080, "nginx")], Status.FAIL, "nginx (process 7) listens there"),
         ([held(8080, "nginx", address="192.0.2.1")], Status.FAIL, "nginx"),
-        ([held(8080, "", pid=None)], Status.WARN, "which this user cannot see"),
+        ([held(8080, "", pid=None)], Status.FAIL, "a program of another user listens there"),
+        ([held(8080, "", pid=None, uid=UID)], Status.OK, "the coordinator listens (user "),
+        ([held(8081, "", pid=None, uid=UID)], Status.FAIL, "does not listen here"),
         ([held(8081, OWN)], Status.FAIL, "does not listen here"),
     ],
 )
 def test_holder_of_a_port(found: list[Listener], status: Status, words: str) -> None:
-    first, *_ = judge({"--http": HTTP, "--grpc": GRPC}, found, own=())
+    first, *_ = judge({"--http": HTTP, "--grpc": GRPC}, found, own=(), uid=UID)
     assert first.status is status
     assert words in first.detail
     assert bool(first.remedy) == (status is not Status.OK)
@@ -45,14 +52,14 @@ def test_holder_of_a_port(found: list[Listener], status: Status, words: str) -> 
     [("127.0.0.1", {"127.0.0.1"}, Status.OK), ("192.0.2.99", set(), Status.FAIL)],
 )
 def test_address_of_another_host(host: str, own: set[str], status: Status) -> None:
-    [found] = judge({"--http": Address(host, 8080)}, [], own=own)
+    [found] = judge({"--http": Address(host, 8080)}, [], own=own, uid=UID)
     assert found.status is status
 
 
 def test_listener_at_another_address_does_not_matter() -> None:
     place = Address("127.0.0.2", 8080)
     other = held(8080, "nginx", address="127.0.0.3")
-    [found] = judge({"--http": place}, [other], own={"127.0.0.2"})
+    [found] = judge({"--http": place}, [other], own={"127.0.0.2"}, uid=UID)
     assert found.status is Status.OK
 
 
