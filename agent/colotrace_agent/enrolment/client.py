@@ -7,6 +7,7 @@ Then it sends the token's secret, but only to a server with a certificate of thi
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import time
 from email.utils import parsedate_to_datetime
@@ -170,6 +171,12 @@ class Enroller:
             host = self._address.rpartition(":")[0].strip("[]")
             words = refused_words(error, host=host, now=time.time())
             raise EnrolmentError(f"{self._address}: {words}") from error
+        except socket.gaierror as error:
+            raise EnrolmentError(
+                f"{self._address} cannot be reached: this host does not resolve the name "
+                f"({safe(error.strerror or str(error))}); check its resolver, or give the "
+                "coordinator a name that it resolves (--name), and make a new join token"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise EnrolmentError(
@@ -186,6 +193,11 @@ class Enroller:
             self.clock_off_s = off_s if abs(off_s) >= _CLOCK_OFF_S else 0.0
 
     def _refusal(self, status: int, body: bytes) -> EnrolmentError:
+        if status == 404:  # another listener, such as that of the API
+            return EnrolmentError(
+                f"{self._address} is not where agents enrol: that is the coordinator's --join, by "
+                "default port 8082; see --address of agent enroll"
+            )
         try:
             words = "; ".join(safe(each.message) for each in decode(body, _Envelope).errors)
         except EnrolmentMessageError:

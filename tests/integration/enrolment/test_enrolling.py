@@ -37,6 +37,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from manual_clock import ManualClock
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 
 LIFETIME_S = 7 * 86_400.0
 DEN = ColoName("den01")
@@ -308,6 +309,27 @@ async def test_port_where_nothing_or_something_else_answers(bed: Bed) -> None:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(EnrolmentError, match="cannot be reached"):
             await asyncio.to_thread(Enroller(f"127.0.0.1:{port}").authority, b"")
+
+
+async def test_other_port_of_the_coordinator_names_the_flag(bed: Bed) -> None:
+    """As that of the API, which has other routes."""
+    other = HttpServer(Starlette(), tls=bed.own)
+    sockets = listen(Address("127.0.0.1", 0), flag="--http")
+    address = f"127.0.0.1:{sockets[0].getsockname()[1]}"
+    serving = asyncio.create_task(other.serve(sockets))
+    with pytest.raises(EnrolmentError, match=r"is not where agents enrol: .*--join"):
+        await asyncio.to_thread(Enroller(address).authority, b"")
+    other.stop()
+    await serving
+
+
+def test_name_that_does_not_resolve_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(EnrolmentError, match="does not resolve the name"):
+        Enroller("trace.example.net:8082").authority(b"")
 
 
 @asynccontextmanager
