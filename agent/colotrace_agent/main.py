@@ -16,6 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # an error is one line of the journal, not a box
 )
 app.command("join")(start_join.start)
 app.command("run")(start_run.start)
