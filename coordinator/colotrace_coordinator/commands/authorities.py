@@ -1,6 +1,5 @@
 """The commands of `ca`."""
 
-import os
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.store.authorities import Authorities, secret_in
 from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.durable import sync
 from colotrace_coordinator.store.location import Location
 
 from .credentials import instant, on_database, write
@@ -85,7 +85,7 @@ def reseal(
     on_database(where, run)
     if replaced is not None:
         new_file.replace(replaced)
-        _persist(replaced.parent)
+        sync(replaced.parent)
     say(
         f"colotrace-coordinator: the CA's key is encrypted under the secret in "
         f"{replaced or new_file} since {instant(int(time.time()))}; give it to all coordinators "
@@ -102,11 +102,3 @@ def _secret(secret: str, file: Path | None) -> str:
             "--ca-secret-file"
         )
     return secret_in(file)
-
-
-def _persist(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,13 +15,13 @@ from colotrace_proto.starting import require
 from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.errors import CoordinatorError, SetupError
 from colotrace_coordinator.store.authorities import Authorities, kept_secret
-from colotrace_coordinator.store.backup.archive import ArchiveReader, Manifest, written_whole
+from colotrace_coordinator.store.backup.archive import ArchiveReader, Manifest
 from colotrace_coordinator.store.backup.restoring import restore as restore_database
 from colotrace_coordinator.store.backup.saving import save
-from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.durable import written_whole
 from colotrace_coordinator.store.location import Location
 
-from .credentials import instant
+from .credentials import instant, on_database
 
 STANDARD = Path("-")
 _FIRST_PROGRESS_S, _PROGRESS_S = 2.0, 5.0
@@ -43,10 +43,10 @@ def backup(where: Location, file: Path) -> None:
     began = time.monotonic()
     if file == STANDARD:
         with os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=_BUFFER) as out:
-            manifest = _run(save(where, out, _progress("saved", None)))
+            manifest = asyncio.run(save(where, out, _progress("saved", None)))
     else:
         with written_whole(file) as out:
-            manifest = _run(save(where, out, _progress("saved", None)))
+            manifest = asyncio.run(save(where, out, _progress("saved", None)))
     size = f", {file.stat().st_size:,} bytes" if file != STANDARD else ""
     say(
         f"colotrace-coordinator: backup of {where}: {_summary(manifest)}{size}, in "
@@ -69,7 +69,7 @@ def restore(
     with _opened(file) as source:
         archive = ArchiveReader(source, name=str(file))
         done = _progress("restored", archive.manifest.rows)
-        _run(restore_database(where, archive, done, replace=replace))
+        asyncio.run(restore_database(where, archive, done, replace=replace))
     say(
         f"colotrace-coordinator: restored {where}: {_summary(archive.manifest)}, of "
         f"{instant(archive.manifest.made_at)}, in {time.monotonic() - began:.1f} s"
@@ -78,19 +78,11 @@ def restore(
 
 
 def _check_secret(where: Location, secret: str, secret_file: Path | None) -> None:
-    async def stored() -> bytes | None:
-        database = await Database.open(where, even_full=True)
-        try:
-            authority = await Authorities(database).described()
-            return None if authority is None else authority.sealed_key
-        finally:
-            await database.close()
-
-    sealed_key = _run(stored())
-    if sealed_key is None:
+    authority = on_database(where, lambda database: Authorities(database).described())
+    if authority is None:
         return
     try:
-        Seal(secret or kept_secret(secret_file)).open(sealed_key)
+        Seal(secret or kept_secret(secret_file)).open(authority.sealed_key)
     except CoordinatorError:
         at = secret_file or "the file of --ca-secret-file, or the variable COLOTRACE_CA_SECRET"
         say(
@@ -133,6 +125,3 @@ def _progress(verb: str, rows: int | None) -> Callable[[str, int], None]:
 
 def _summary(manifest: Manifest) -> str:
     return f"{manifest.rows:,} rows of {len(manifest.tables)} tables, schema {manifest.schema}"
-
-
-_run = asyncio.run

@@ -18,6 +18,7 @@ from colotrace_coordinator.errors import SetupError, StoreError
 from colotrace_coordinator.links.mqtt.rights import access_rights
 from colotrace_coordinator.store.authorities import Authorities, secret_in
 from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.durable import written_whole
 from colotrace_coordinator.store.enrolled import EnrolledAgents
 from colotrace_coordinator.store.location import Location
 
@@ -127,15 +128,9 @@ class _Files:
         file = self._out / name
         if file.exists() and file.read_bytes() == content:
             return False
-        part = file.with_name(f"{name}.part")
-        part.unlink(missing_ok=True)
         # The broker reads it through the directory's group.
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        with os.fdopen(handle, "wb") as opened:
+        with written_whole(file, mode=0o640) as opened:
             opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        part.replace(file)
         return True
 
     def _tell(self) -> None:

@@ -10,18 +10,16 @@ member.
 import hashlib
 import json
 import lzma
-import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
-from colotrace_coordinator.errors import SetupError, StoreError
+from colotrace_coordinator.errors import StoreError
 
 FORMAT = 1
 _MANIFEST, _SUFFIX = "manifest.json", ".rows"
@@ -199,55 +197,6 @@ class ArchiveReader:
                 f"{self._name}: this is no backup of colotrace, or it is cut off or damaged "
                 f"({error}); use another one"
             ) from error
-
-
-@contextmanager
-def written_whole(file: Path) -> Iterator[IO[bytes]]:
-    """A new file that only its owner can read, and that replaces `file` at the end. After an error
-    `file` is as it was before.
-
-    Raises:
-        SetupError: it cannot be written.
-    """
-    part = file.with_name(f"{file.name}.part")
-    try:
-        part.unlink(missing_ok=True)
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _not_written(file, error) from error
-    try:
-        with os.fdopen(handle, "wb") as opened:
-            yield opened
-            opened.flush()
-            os.fsync(opened.fileno())
-        part.replace(file)
-        sync_directory(file.parent)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise _not_written(file, error) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in it durable.
-
-    Raises:
-        OSError: that failed.
-    """
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _not_written(file: Path, error: OSError) -> SetupError:
-    return SetupError(
-        f"cannot write {file}: {error.strerror or error}; give a file that this user may write, on "
-        "a device with enough space"
-    )
 
 
 def _exactly(member: IO[bytes], length: int) -> bytes:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, MetaData, func, insert, literal_column, selec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from colotrace_coordinator.errors import StoreError
+from colotrace_coordinator.store.durable import sync
 from colotrace_coordinator.store.engine import (
     ADVISORY_LOCK,
     LOCK_WAIT_S,
@@ -24,7 +25,7 @@ from colotrace_coordinator.store.engine import (
 from colotrace_coordinator.store.location import Location, located, open_private, prepare
 from colotrace_coordinator.store.schema import is_known, revision, upgrade
 
-from .archive import ArchiveReader, BackupFileError, TableEntry, sync_directory
+from .archive import ArchiveReader, BackupFileError, TableEntry
 from .saving import Progress, our_tables
 from .users import user_of
 
@@ -76,11 +77,11 @@ async def _restore_file(
                 await _fill(new, connection, archive, progress)
             async with _connection(new) as connection:
                 await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            _sync(path)
+            sync(path)
             _refuse_file(file, replace=replace)
             _fold_log(file)
             path.replace(file)
-            sync_directory(file.parent)
+            sync(file.parent)
 
 
 def _refuse_file(file: Path, *, replace: bool) -> None:
@@ -245,11 +246,3 @@ def _set_sequences(connection: Connection, metadata: MetaData) -> None:
                 last = select(func.coalesce(func.max(column), 0) + 1).scalar_subquery()
                 sequence = func.pg_get_serial_sequence(table.name, column.name)
                 connection.execute(select(func.setval(sequence, last, False)))  # noqa: FBT003
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,14 +14,11 @@ from typing import Any
 
 import pytest
 from colotrace_coordinator.errors import SetupError, StoreError
-from colotrace_coordinator.store.backup.archive import (
-    ArchiveReader,
-    BackupFileError,
-    written_whole,
-)
+from colotrace_coordinator.store.backup.archive import ArchiveReader, BackupFileError
 from colotrace_coordinator.store.backup.restoring import RestoreRefusedError, restore
 from colotrace_coordinator.store.backup.saving import save
 from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.durable import written_whole
 from colotrace_coordinator.store.engine import engine_of
 from colotrace_coordinator.store.location import Location, locate
 from colotrace_coordinator.store.schema import HEAD, upgrade
