@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from colotrace_coordinator.authority.authority import Authority
@@ -21,6 +20,7 @@ from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.errors import SetupError
 
 from .database import Database
+from .inserting import insert_into
 from .location import open_private
 from .tables import StoredAuthority
 
@@ -61,10 +61,8 @@ class Authorities:
             stored = await _trusted(session)
             if not stored:
                 new = Authority.create(clock=self._clock)
-                insert = (
-                    postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
-                )
-                statement = insert(StoredAuthority).values(
+                insert = insert_into(StoredAuthority, dialect=self._database.dialect)
+                statement = insert.values(
                     id=_FIRST,
                     certificate=new.certificate,
                     sealed_key=seal.close(new.export()),

@@ -12,13 +12,13 @@ import structlog
 from colotrace_proto.messages import ColoName
 from colotrace_proto.tags import Tag, tag_of
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from colotrace_coordinator.colos.known import ColoFacts
 from colotrace_coordinator.errors import StoreError
 
 from .behind import pause, until_cancelled
 from .database import Database
+from .inserting import insert_into
 from .tables import KnownColo
 
 FORGOTTEN_AFTER_S = 30 * 86_400
@@ -83,8 +83,7 @@ class ColoStore:
             }
             for colo in colos
         ]
-        insert = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
-        statement = insert(KnownColo)
+        statement = insert_into(KnownColo, dialect=self._database.dialect)
         new = statement.excluded
         columns = ("city", "last_seen_at", "forget_at", "tags")
         updated = {column: new[column] for column in columns}

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from colotrace_proto.join_tokens import SECRET_BYTES
 from colotrace_proto.messages import AgentId, ColoName
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from colotrace_coordinator.authority.identity import AgentIdentity, IdentityId
 from colotrace_coordinator.errors import EnrolmentRefusedError, TooManyTokensError, UnknownIdError
 
 from .database import Database
+from .inserting import insert_into
 from .now import now_ms
 from .secrets import new_id
 from .tables import EnrolledAgent, Enrolment
@@ -178,9 +178,8 @@ class Enrolments:
                 return Joined(AgentIdentity(IdentityId(known), colo, agent_id), token.city)
             await _spend(session, token, now)
             identity = IdentityId(secrets.token_hex(8))
-            insert = postgresql.insert if self._is_postgresql else sqlite.insert
             added = await session.scalar(
-                insert(EnrolledAgent)
+                insert_into(EnrolledAgent, dialect=self._database.dialect)
                 .values(
                     id=identity,
                     colo=colo,
@@ -202,10 +201,6 @@ class Enrolments:
                     "otherwise join with another --agent-id"
                 )
         return Joined(AgentIdentity(identity, colo, agent_id), token.city)
-
-    @property
-    def _is_postgresql(self) -> bool:
-        return self._database.dialect == "postgresql"
 
 
 async def _spend(session: AsyncSession, token: Enrolment, now: float) -> None:

@@ -23,13 +23,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from colotrace_coordinator.fleet.facts import AgentFacts
 from colotrace_coordinator.fleet.registry import AgentName
 from colotrace_coordinator.model import Trouble
 
 from .database import Database
+from .inserting import insert_into
 from .tables import SeenAgent
 
 STALE_S = 180
@@ -67,8 +67,7 @@ class SeenAgents:
             StoreUnavailableError: the database does not answer; then none is written.
         """
         now = int(self._clock())
-        insert = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
-        statement = insert(SeenAgent)
+        statement = insert_into(SeenAgent, dialect=self._database.dialect)
         new = statement.excluded
         written: dict[str, Any] = {
             column.name: new[column.name]

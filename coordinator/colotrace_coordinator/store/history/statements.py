@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Dialect, Table, bindparam, delete
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from colotrace_coordinator.store.inserting import insert_into
 from colotrace_coordinator.store.tables import Base
 
 LINES_AT_ONCE = 500
@@ -19,17 +19,16 @@ class Statements:
     def __init__(self, dialect: str) -> None:
         """`dialect`: `sqlite` or `postgresql`."""
         self.dialect = dialect
-        self._insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
 
     def upsert(self, table: type[Base], values: Mapping[str, Any], *, key: str) -> Any:
         """Insert a line, or replace the values of the one with this key."""
-        statement = self._insert(table).values(**values)
+        statement = insert_into(table, dialect=self.dialect).values(**values)
         updated = {name: statement.excluded[name] for name in values if name != key}
         return statement.on_conflict_do_update(index_elements=[key], set_=updated)
 
     def sums(self, table: type[Base]) -> "Lines":
         """Insert many lines. To the numbers of one that exists, those beside its key are added."""
-        statement = self._insert(table)
+        statement = insert_into(table, dialect=self.dialect)
         keys = [column.name for column in _table(table).primary_key]
         total = {
             column.name: column + statement.excluded[column.name]
@@ -40,7 +39,7 @@ class Statements:
 
     def lines(self, table: type[Base], *, updated: Sequence[str] = ()) -> "Lines":
         """Insert many lines. Of one that exists the values `updated` are replaced."""
-        statement = self._insert(table)
+        statement = insert_into(table, dialect=self.dialect)
         if not updated:
             return Lines(statement.on_conflict_do_nothing(), table)
         keys = [column.name for column in _table(table).primary_key]
