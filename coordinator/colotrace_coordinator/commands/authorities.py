@@ -7,7 +7,7 @@ from colotrace_proto.output import say
 
 from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.errors import SetupError
-from colotrace_coordinator.store.authorities import Authorities, secret_in
+from colotrace_coordinator.store.authorities import Authorities, kept_secret, secret_in
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.durable import sync
 from colotrace_coordinator.store.location import Location
@@ -94,11 +94,10 @@ def reseal(
 
 
 def _secret(secret: str, file: Path | None) -> str:
-    if secret:
-        return secret
-    if file is None or not file.exists():
+    found = secret or kept_secret(file)
+    if not found:
         raise SetupError(
             "give the secret of the CA's key in the variable COLOTRACE_CA_SECRET, or in a file by "
             "--ca-secret-file"
         )
-    return secret_in(file)
+    return found

@@ -4,7 +4,6 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from colotrace_proto.layout import grid, text_output
@@ -15,7 +14,7 @@ from colotrace_proto.text import safe
 from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.store.credentials import Credentials, Permission, permission
 from colotrace_coordinator.store.database import Database
-from colotrace_coordinator.store.location import Location
+from colotrace_coordinator.store.location import Location, is_there
 from colotrace_coordinator.store.tables import Key, Token
 
 T = TypeVar("T")
@@ -112,7 +111,7 @@ def on_database(
         SetupError: there is no database.
         StoreError: the database cannot be used.
     """
-    missing = where.file is not None and not _is_there(where.file)
+    missing = where.file is not None and not is_there(where.file)
     if missing and not makes:
         raise SetupError(
             f"there is no database {where}; check --data DIR. Created by: serve, token create, "
@@ -134,16 +133,6 @@ def on_database(
             "another one, check --data"
         )
     return result
-
-
-def _is_there(file: Path) -> bool:
-    try:
-        file.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True  # opening it reports the reason
-    return True
 
 
 def write(line: str) -> None:

@@ -13,7 +13,7 @@ from colotrace_coordinator.errors import CoordinatorError
 from colotrace_coordinator.settings import OwnAuthority
 from colotrace_coordinator.store.authorities import kept_secret
 from colotrace_coordinator.store.inspection import DatabaseFacts, fleet, inspect
-from colotrace_coordinator.store.location import Location
+from colotrace_coordinator.store.location import Location, is_there
 from colotrace_coordinator.store.schema import HEAD, is_known
 
 _CHECK_S = 3.0
@@ -29,7 +29,7 @@ _RESTORE = (
 def database(location: Location) -> list[Finding]:
     """Whether the database answers, its schema, and its content."""
     check = "database"
-    if location.file is not None and not _is_there(location.file):
+    if location.file is not None and not is_there(location.file):
         return [
             warn(check, f"there is no {location.file} yet", "serve creates it; or correct --data")
         ]
@@ -84,10 +84,10 @@ def disk(location: Location, *, keep_bytes: int) -> list[Finding]:
     if location.file is None:
         return []
     directory = location.file.parent
-    while not _is_there(directory) and directory != directory.parent:
+    while not is_there(directory) and directory != directory.parent:
         directory = directory.parent
     status = os.statvfs(directory)
-    used = location.file.stat().st_size if _is_there(location.file) else 0
+    used = location.file.stat().st_size if is_there(location.file) else 0
     return [
         judge_disk(
             str(directory),
@@ -174,7 +174,7 @@ def _schema(where: str, facts: DatabaseFacts) -> Finding:
 
 def is_current(location: Location) -> bool:
     """Whether the tables are those of this program; another finding says if not."""
-    if location.file is not None and not _is_there(location.file):
+    if location.file is not None and not is_there(location.file):
         return False
     try:
         return inspect(location, check_s=0).revision == HEAD
@@ -187,14 +187,6 @@ def _owners(file: Path | None) -> tuple[str, str] | None:
         return None
     own, above = file.stat().st_uid, file.parent.stat().st_uid
     return None if own == above else (str(own), str(above))
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
 
 
 def _ahead(seconds: float) -> str:

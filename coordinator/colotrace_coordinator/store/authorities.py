@@ -21,7 +21,7 @@ from colotrace_coordinator.errors import SetupError
 
 from .database import Database
 from .inserting import insert_into
-from .location import open_private
+from .location import is_there, open_private
 from .tables import StoredAuthority
 
 _FIRST = 1
@@ -190,6 +190,4 @@ def kept_secret(file: Path | None) -> str:
     Raises:
         SetupError: the file cannot be read.
     """
-    if file is None or not file.exists():
-        return ""
-    return secret_in(file)
+    return secret_in(file) if file is not None and is_there(file) else ""

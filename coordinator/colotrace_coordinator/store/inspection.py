@@ -17,7 +17,7 @@ from .authorities import Authorities
 from .database import Database
 from .engine import engine_of, translated
 from .listed import ListedAgent, ListedAgents
-from .location import Location
+from .location import Location, is_there
 from .schema import revision
 from .tables import StoredAuthority
 
@@ -66,7 +66,7 @@ async def fleet(location: Location) -> tuple[list[StoredAuthority], Sequence[Lis
 
 def _is_at_rest(file: Path | None) -> bool:
     """Whether nobody uses the SQLite file. Opening it normally would create files beside it."""
-    return file is not None and not file.with_name(file.name + "-wal").exists()
+    return file is not None and not is_there(file.with_name(file.name + "-wal"))
 
 
 def _inspect_file(file: Path, *, check_s: float) -> DatabaseFacts:

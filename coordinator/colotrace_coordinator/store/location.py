@@ -64,6 +64,17 @@ def prepare(file: Path) -> None:
         )
 
 
+def is_there(path: Path) -> bool:
+    """Whether the path exists. True if this user may not look: opening it tells the reason."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def open_private(file: Path) -> int:
     """Open the file, and create it if it is missing, readable by this user only.
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from colotrace_coordinator.errors import SetupError, StoreError
 from colotrace_coordinator.store.engine import engine_of, translated
-from colotrace_coordinator.store.location import Location
+from colotrace_coordinator.store.location import Location, is_there
 from colotrace_coordinator.store.schema import is_known, revision
 from colotrace_coordinator.store.space import has_room
 from colotrace_coordinator.store.tables import Base
@@ -116,8 +116,10 @@ def _must_be_frozen(location: Location) -> bool:
     the database file if there is no write-ahead log."""
     if location.file is None:
         return False
-    if not location.file.exists():
+    if not is_there(location.file):
         raise SetupError(f"there is no database {location}; check --data DIR")
-    log = location.file.with_name(location.file.name + "-wal")
-    logged = log.exists() and log.stat().st_size
+    try:
+        logged = location.file.with_name(location.file.name + "-wal").stat().st_size > 0
+    except OSError:
+        logged = False
     return not logged and not has_room(location.file.parent)
