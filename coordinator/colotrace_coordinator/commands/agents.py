@@ -12,7 +12,8 @@ from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.store.listed import ListedAgent
 from colotrace_coordinator.store.location import Location
 
-from .credentials import instant, on_database, print_table, write
+from .opened import on_database
+from .printed import instant, print_table, write
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TIME = re.compile(r"([0-9]{1,6})([smhd])")

@@ -12,7 +12,8 @@ from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.durable import sync
 from colotrace_coordinator.store.location import Location
 
-from .credentials import instant, on_database, write
+from .opened import on_database
+from .printed import instant, write
 
 _NEW = ".new"
 

@@ -21,7 +21,8 @@ from colotrace_coordinator.store.backup.saving import save
 from colotrace_coordinator.store.durable import written_whole
 from colotrace_coordinator.store.location import Location
 
-from .credentials import instant, on_database
+from .opened import on_database
+from .printed import instant
 
 STANDARD = Path("-")
 _FIRST_PROGRESS_S, _PROGRESS_S = 2.0, 5.0

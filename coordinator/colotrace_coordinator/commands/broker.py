@@ -22,7 +22,7 @@ from colotrace_coordinator.store.durable import written_whole
 from colotrace_coordinator.store.enrolled import EnrolledAgents
 from colotrace_coordinator.store.location import Location
 
-from .credentials import on_database
+from .opened import on_database
 
 AUTHORITY, CERTIFICATE, KEY, RIGHTS = "ca.pem", "broker.pem", "broker.key", "acl"
 LOOK_EVERY_S = 1.0

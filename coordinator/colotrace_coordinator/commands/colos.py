@@ -7,7 +7,8 @@ from colotrace_proto.text import safe
 from colotrace_coordinator.enrolment.administration import Administration
 from colotrace_coordinator.store.location import Location
 
-from .credentials import instant, on_database, print_table, write
+from .opened import on_database
+from .printed import instant, print_table, write
 
 
 def list_colos(where: Location, *, as_json: bool) -> None:
