@@ -1,5 +1,6 @@
 """Options that several commands have, and how groups of commands look."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,11 @@ EXIT_CODES = (
     "invalid; 3 the database does not answer, its disk is full, or an address cannot be listened "
     "on now; 74 standard output cannot be written; 130 interrupted; 141 standard output was closed."
 )
+
+
+def ca_secret() -> str:
+    """The secret of the CA's key that is given by the environment; "" if it is in a file."""
+    return os.environ.get("COLOTRACE_CA_SECRET", "")
 
 
 def group(help_text: str) -> typer.Typer:

@@ -1,12 +1,11 @@
 """The command lines of `ca` and `broker`."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import EXIT_CODES, CaSecretFile, Data, DatabaseUrl, group
+from .options import EXIT_CODES, CaSecretFile, Data, DatabaseUrl, ca_secret, group
 
 authorities = group("The coordinator's own certificate authority.")
 brokers = group("The MQTT broker of several coordinators.")
@@ -38,7 +37,7 @@ def rotate_authority(
     location = locate(data=data, database=database)
     commands.rotate(
         location,
-        secret=_secret(),
+        secret=ca_secret(),
         secret_file=choose_secret_file(ca_secret_file, data=data, location=location),
     )
 
@@ -77,7 +76,7 @@ def reseal_authority(
     location = locate(data=data, database=database)
     commands.reseal(
         location,
-        secret=_secret(),
+        secret=ca_secret(),
         secret_file=choose_secret_file(ca_secret_file, data=data, location=location),
         new_file=new_secret_file,
     )
@@ -130,14 +129,10 @@ def write_broker_files(
     location = locate(data=data, database=database)
     commands.write_files(
         location,
-        secret=_secret(),
+        secret=ca_secret(),
         secret_file=choose_secret_file(ca_secret_file, data=data, location=location),
         out=out,
         names=tuple(dict.fromkeys(checked_name(each) for each in name)),
         follow=follow,
         pid_file=pid_file,
     )
-
-
-def _secret() -> str:
-    return os.environ.get("COLOTRACE_CA_SECRET", "")
