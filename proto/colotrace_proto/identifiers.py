@@ -9,6 +9,10 @@ from .special_purpose import Address
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _COLO = re.compile(r"[a-z]{3,8}[0-9]{1,4}")
 
+IDENTIFIER_SYNTAX = "1 to 64 letters, digits, dots, dashes, underscores"
+COLO_SYNTAX = "3 to 8 letters and a number, like den01"
+"""For error messages."""
+
 _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,255}):[0-9]{1,5}")
 
 

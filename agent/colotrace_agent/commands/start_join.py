@@ -112,7 +112,7 @@ def enrol(
     Raises:
         StartError: the directory cannot be used, or the coordinator refuses.
     """
-    from colotrace_proto.identifiers import is_identifier
+    from colotrace_proto.identifiers import IDENTIFIER_SYNTAX, is_identifier
     from colotrace_proto.join_tokens import JoinTokenError, parse_join_token
 
     try:
@@ -121,7 +121,7 @@ def enrol(
         usage(str(error))
     agent_id = agent_id or f"{start_run.hostname()}.{parsed.colo}"
     if not is_identifier(agent_id):
-        usage(f"--agent-id {agent_id}: 1 to 64 letters, digits, dots, dashes, underscores")
+        usage(f"--agent-id {agent_id}: {IDENTIFIER_SYNTAX}")
     start_run.checked_tags(options.tags)
     start_run.checked_location(options.location)
     _refuse_second(state)

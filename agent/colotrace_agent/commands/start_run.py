@@ -175,7 +175,14 @@ def start(
     user: User = "",
 ) -> None:
     """Stay attached to a coordinator and run its jobs."""
-    from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier, with_ascii_host
+    from colotrace_proto.identifiers import (
+        COLO_SYNTAX,
+        IDENTIFIER_SYNTAX,
+        is_address,
+        is_colo_name,
+        is_identifier,
+        with_ascii_host,
+    )
 
     if state_dir is None and not any((colo, city, coordinator, insecure, join_token)):
         state_dir = _joined()
@@ -233,9 +240,9 @@ def start(
     coordinator = with_ascii_host(coordinator)
     agent_id = agent_id or f"{hostname()}.{colo}"
     if not is_colo_name(colo):
-        usage(f"--colo {colo}: a colo is 3 to 8 letters and a number, like den01")
+        usage(f"--colo {colo}: a colo is {COLO_SYNTAX}")
     if not is_identifier(agent_id):
-        usage(f"--agent-id {agent_id}: 1 to 64 letters, digits, dots, dashes, underscores")
+        usage(f"--agent-id {agent_id}: {IDENTIFIER_SYNTAX}")
     if not mqtt and not coordinator:
         usage("give --coordinator HOST:PORT, or --mqtt URL")
     if coordinator and not is_address(coordinator):

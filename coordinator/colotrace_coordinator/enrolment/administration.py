@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colotrace_proto.identifiers import (
+    COLO_SYNTAX,
+    IDENTIFIER_SYNTAX,
     is_address,
     is_colo_name,
     is_identifier,
@@ -120,8 +122,8 @@ class Administration:
         colo = checked_colo(colo) if slash else agent.colo
         if not is_identifier(agent_id):
             raise SetupError(
-                f"{safe(new)}: an agent's id has 1 to 64 letters, digits, dots, dashes, "
-                "underscores; with another colo it is COLO/AGENT-ID"
+                f"{safe(new)}: an agent's id has {IDENTIFIER_SYNTAX}; with another colo it is "
+                "COLO/AGENT-ID"
             )
         await Renaming(self._database).agent(
             agent.id, colo=colo, agent_id=agent_id, city=_city(city)
@@ -239,7 +241,7 @@ def checked_colo(name: str) -> ColoName:
         SetupError: it is malformed.
     """
     if not is_colo_name(name.lower()):
-        raise SetupError(f"colo {safe(name)}: a colo is 3 to 8 letters and a number, like den01")
+        raise SetupError(f"colo {safe(name)}: a colo is {COLO_SYNTAX}")
     return ColoName(name.lower())
 
 

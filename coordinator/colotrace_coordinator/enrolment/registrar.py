@@ -12,7 +12,7 @@ from colotrace_proto.enrolment import (
     RenewRequest,
     renewal_text,
 )
-from colotrace_proto.identifiers import is_identifier
+from colotrace_proto.identifiers import IDENTIFIER_SYNTAX, is_identifier
 from colotrace_proto.messages import AgentId, ColoName
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -78,9 +78,7 @@ class Registrar:
             StoreUnavailableError: the database does not answer.
         """
         if not is_identifier(request.agent_id):
-            raise EnrolmentRefusedError(
-                "an agent's id has 1 to 64 letters, digits, dots, dashes, underscores"
-            )
+            raise EnrolmentRefusedError(f"an agent's id has {IDENTIFIER_SYNTAX}")
         key = requested_key(request.signing_request.encode())
         joined = await self._enrolments.join(
             request.secret,
