@@ -95,6 +95,12 @@ class TooManyTokensError(CoordinatorError):
 class NoAuthorityError(SetupError):
     """The database has no certificate authority yet."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "this database has no certificate authority yet; start the coordinator once, by "
+            "colotrace-coordinator serve without --insecure and --agent-ca"
+        )
+
 
 class StillAttachedError(CoordinatorError):
     """The agent is attached, and would be listed again at once."""

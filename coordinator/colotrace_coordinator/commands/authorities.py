@@ -6,7 +6,7 @@ from pathlib import Path
 from colotrace_proto.output import say
 
 from colotrace_coordinator.authority.sealed import Seal
-from colotrace_coordinator.errors import SetupError
+from colotrace_coordinator.errors import NoAuthorityError, SetupError
 from colotrace_coordinator.store.authorities import Authorities, kept_secret, secret_in
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.durable import sync
@@ -22,14 +22,11 @@ def show(where: Location) -> None:
     """Print the CA's certificate, and with it the one that replaces it or is replaced.
 
     Raises:
-        SetupError: there is no CA yet.
+        NoAuthorityError: there is no CA yet.
     """
     stored = on_database(where, lambda database: Authorities(database).all())
     if not stored:
-        raise SetupError(
-            "this database has no certificate authority yet; start the coordinator once, by "
-            "colotrace-coordinator serve without --insecure and --agent-ca"
-        )
+        raise NoAuthorityError
     write("".join(each.certificate.decode() for each in stored).rstrip())
 
 
@@ -37,7 +34,8 @@ def rotate(where: Location, *, secret: str, secret_file: Path | None) -> None:
     """Replace the CA by a new one, and say when that signs.
 
     Raises:
-        SetupError: there is no CA yet, two are trusted, or the secret is wrong.
+        NoAuthorityError: there is no CA yet.
+        SetupError: two are trusted, or the secret is wrong.
     """
     seal = Seal(_secret(secret, secret_file))
     signs_at = on_database(where, lambda database: Authorities(database).rotate(seal))

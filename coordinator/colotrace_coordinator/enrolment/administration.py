@@ -212,10 +212,7 @@ class Administration:
         """
         authority = await Authorities(self._database).described()
         if authority is None or not authority.address:
-            raise NoAuthorityError(
-                "this database has no certificate authority yet; start the coordinator once, by "
-                "colotrace-coordinator serve without --insecure and --agent-ca"
-            )
+            raise NoAuthorityError
         return authority
 
     async def _enrolled(self, name: str) -> ListedAgent:

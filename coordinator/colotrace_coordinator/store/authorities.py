@@ -17,7 +17,7 @@ from colotrace_coordinator.authority.generations import (
     Generations,
 )
 from colotrace_coordinator.authority.sealed import Seal
-from colotrace_coordinator.errors import SetupError
+from colotrace_coordinator.errors import NoAuthorityError, SetupError
 
 from .database import Database
 from .inserting import insert_into
@@ -88,12 +88,13 @@ class Authorities:
         """Create an authority that replaces the present one; when it signs, in Unix seconds.
 
         Raises:
-            SetupError: there is none yet, two are trusted, or the secret is wrong.
+            NoAuthorityError: there is none yet.
+        SetupError: two are trusted, or the secret is wrong.
         """
         async with self._database.session() as session:
             stored = await _trusted(session, locked=True)
             if not stored:
-                raise SetupError("there is no certificate authority yet; start the coordinator")
+                raise NoAuthorityError
             if len(stored) > 1:
                 raise SetupError(
                     "the CA was replaced before, and the former one is still trusted; it is "
