@@ -8,12 +8,12 @@ from contextlib import closing
 
 from colotrace_proto.certificates import UNREADABLE
 from colotrace_proto.findings import Finding, fail, ok, warn
+from colotrace_proto.spans import span
 from cryptography import x509
 
 from colotrace_agent.errors import AgentError
 from colotrace_agent.link.trial import LargeUnansweredError, UnansweredError, try_calls
 
-from .spans import span
 from .uplink import Uplink
 
 _CONNECT_S = 4.0

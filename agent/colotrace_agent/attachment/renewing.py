@@ -2,12 +2,12 @@
 
 from colotrace_proto.certificates import UNREADABLE
 from colotrace_proto.findings import Finding, fail, ok, warn
+from colotrace_proto.spans import span
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from colotrace_agent.enrolment.client import Enroller, EnrolmentError
 
-from .spans import span
 from .uplink import Uplink
 
 _ANSWER_S = 6.0

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colotrace_proto.certificates import UNREADABLE
+from colotrace_proto.enrolment import RENEWABLE_S
 from colotrace_proto.findings import Finding, fail, ok, warn
+from colotrace_proto.spans import span
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from .spans import span
 
 _LEAST_BYTES = 1 << 20
-_RENEWABLE_S = 30 * 86_400.0
-"""For so long after its end a certificate can be renewed (docs/enrolment.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +122,7 @@ def judge_validity(
         )
     if ends_at < now:
         ago = f"has ended {span(now - ends_at)} ago by this host's clock"
-        if renew_at is not None and now - ends_at < _RENEWABLE_S:
+        if renew_at is not None and now - ends_at < RENEWABLE_S:
             return fail(
                 check, ago, "check the clock, then restart the agent: it renews at its start"
             )

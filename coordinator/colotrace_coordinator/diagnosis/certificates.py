@@ -9,6 +9,7 @@ from pathlib import Path
 from colotrace_proto.certificates import UNREADABLE
 from colotrace_proto.findings import Finding, fail, ok, warn
 from colotrace_proto.identifiers import address_of
+from colotrace_proto.spans import span
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
@@ -68,10 +69,10 @@ def judge(
     ends_at = certificate.not_valid_after_utc.timestamp()
     begins_at = certificate.not_valid_before_utc.timestamp()
     if ends_at < now:
-        return fail(check, f"has ended {_span(now - ends_at)} ago", f"{remedy}; check the clock")
+        return fail(check, f"has ended {span(now - ends_at)} ago", f"{remedy}; check the clock")
     if begins_at > now:
         return fail(
-            check, f"is valid only in {_span(begins_at - now)}", f"set this host's clock; {remedy}"
+            check, f"is valid only in {span(begins_at - now)}", f"set this host's clock; {remedy}"
         )
     missing = [name for name in names if not _covers(covered, name)]
     if missing:
@@ -82,7 +83,7 @@ def judge(
         )
     if authorities and not any(_is_of(certificate, each) for each in authorities):
         return fail(check, "is not of the CA in the database", _RESTART)
-    words = f"for {', '.join(covered)}, ends in {_span(ends_at - now)}"
+    words = f"for {', '.join(covered)}, ends in {span(ends_at - now)}"
     if not authorities and ends_at - now < _SOON_S:
         return warn(check, words, remedy)
     return ok(check, words)
@@ -132,11 +133,3 @@ def _is_of(certificate: x509.Certificate, authority: bytes) -> bool:
     except (*UNREADABLE, InvalidSignature):
         return False
     return True
-
-
-def _span(seconds: float) -> str:
-    if seconds < 2 * 3_600:
-        return f"{seconds / 60:.0f} minutes"
-    if seconds < 2 * _DAY_S:
-        return f"{seconds / 3_600:.0f} hours"
-    return f"{seconds / _DAY_S:.0f} days"

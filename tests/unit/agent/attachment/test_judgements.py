@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from colotrace_agent.attachment import connection, nearby, renewing, state, unit
-from colotrace_agent.attachment.spans import span
 from colotrace_agent.host.diagnosis import files
 from colotrace_proto.findings import Status
 from colotrace_proto.messages import Failure, Frame, JobId, Node, Outcome, Replies
@@ -169,11 +168,3 @@ def test_short_trace() -> None:
 def test_open_files() -> None:
     assert files.judge(65_536).status is Status.OK
     assert files.judge(1_024).status is Status.WARN
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(-1, "0 s"), (90, "90 s"), (3_600, "60 minutes"), (10_800, "3 hours"), (9 * DAY_S, "9 days")],
-)
-def test_span(seconds: float, words: str) -> None:
-    assert span(seconds) == words
