@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,25 @@ UNREADABLE = (
 untrusted input can cause any of them."""
 
 
+class CertificateFault(enum.Enum):
+    """Why TLS does not accept a certificate."""
+
+    NOT_YET_VALID = enum.auto()
+    EXPIRED = enum.auto()
+    OTHER_AUTHORITY = enum.auto()
+    """Its signature is wrong, it is self-signed, or its issuer is unknown."""
+    OTHER_NAME = enum.auto()
+    """It is for another host name or address."""
+    UNKNOWN = enum.auto()
+
+
 # Codes of OpenSSL (x509_vfy.h), which Python's ssl does not name.
-_NOT_YET_VALID, _EXPIRED = 9, 10
-_OF_ANOTHER = {7, 18, 19, 20, 21}
-"""Signature wrong, self-signed, issuer unknown."""
-_FOR_ANOTHER = {62, 64}
-"""Another host name or address."""
+_FAULTS = {
+    9: CertificateFault.NOT_YET_VALID,
+    10: CertificateFault.EXPIRED,
+    **dict.fromkeys((7, 18, 19, 20, 21), CertificateFault.OTHER_AUTHORITY),
+    **dict.fromkeys((62, 64), CertificateFault.OTHER_NAME),
+}
 
 
 def usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
@@ -47,22 +61,28 @@ def usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
     return set(usage.value)
 
 
+def fault_of(error: ssl.SSLCertVerificationError) -> CertificateFault:
+    """Why TLS does not accept the certificate."""
+    return _FAULTS.get(error.verify_code, CertificateFault.UNKNOWN)
+
+
 def refused_words(error: ssl.SSLCertVerificationError, *, host: str, now: float) -> str:
     """Why TLS does not accept the certificate of a coordinator that is reached as `host`, and what
     to do. `now` is Unix time by this host's clock."""
-    if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
-        word = "is not valid yet" if error.verify_code == _NOT_YET_VALID else "has ended"
+    fault = fault_of(error)
+    if fault in (CertificateFault.NOT_YET_VALID, CertificateFault.EXPIRED):
+        word = "has ended" if fault is CertificateFault.EXPIRED else "is not valid yet"
         return (
             f"the coordinator's certificate {word} by this host's clock, which says "
             f"{instant_words(now)}; set the clock of this host, or else of the coordinator's"
         )
-    if error.verify_code in _OF_ANOTHER:
+    if fault is CertificateFault.OTHER_AUTHORITY:
         return (
             "the coordinator's certificate is of another certificate authority than the one that "
             "this agent trusts; check the address, or join anew if the coordinator has a new "
             "database"
         )
-    if error.verify_code in _FOR_ANOTHER:
+    if fault is CertificateFault.OTHER_NAME:
         return (
             f"the coordinator's certificate is not for {host}; give the coordinator this name or "
             "address by --name"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
-from colotrace_proto.certificates import UNREADABLE
+from colotrace_proto.certificates import UNREADABLE, CertificateFault, fault_of
 from colotrace_proto.findings import Finding, fail, ok, warn
 from colotrace_proto.spans import span
 from cryptography import x509
@@ -98,38 +98,42 @@ def judge_tcp(coordinator: str, reached: "dict[str, float | str]") -> Finding:
     return ok(check, f"{coordinator} after {quickest * 1e3:.1f} ms")
 
 
-def judge_tls(coordinator: str, reason: str, *, begins_at: float, ends_at: float) -> Finding:
-    """Why the coordinator's certificate is not accepted, in words. `begins_at` and `ends_at` are
-    its validity, from now."""
+def judge_tls(
+    coordinator: str, fault: CertificateFault, reason: str, *, begins_s: float, ends_s: float
+) -> Finding:
+    """Judge a certificate of the coordinator that is not accepted. `reason`: OpenSSL's words.
+    `begins_s` and `ends_s`: its validity, in seconds from now."""
     check = "coordinator's certificate"
     host = coordinator.rpartition(":")[0].strip("[]")
-    if "expired" in reason:
-        return fail(
-            check,
-            f"has ended {span(-ends_at)} ago by this host's clock",
-            "set the clock of this host, if it is ahead; otherwise restart the coordinator, or "
-            "replace its certificate",
-        )
-    if "not yet valid" in reason:
-        return fail(
-            check,
-            f"is valid only in {span(begins_at)} by this host's clock",
-            "set the clock of this host: it is behind",
-        )
-    if "mismatch" in reason:
-        return fail(
-            check,
-            f"is not for {host}",
-            f"start the coordinator with --name {host}, or use a name that its certificate has",
-        )
-    if "self-signed" in reason or "issuer" in reason or "self signed" in reason:
-        return fail(
-            check,
-            f"is of another CA than this agent knows ({reason})",
-            "join anew if the coordinator has a new database; otherwise somebody else answers at "
-            f"{coordinator}",
-        )
-    return fail(check, reason, _REACH)
+    match fault:
+        case CertificateFault.EXPIRED:
+            return fail(
+                check,
+                f"has ended {span(-ends_s)} ago by this host's clock",
+                "set the clock of this host, if it is ahead; otherwise restart the coordinator, or "
+                "replace its certificate",
+            )
+        case CertificateFault.NOT_YET_VALID:
+            return fail(
+                check,
+                f"is valid only in {span(begins_s)} by this host's clock",
+                "set the clock of this host: it is behind",
+            )
+        case CertificateFault.OTHER_NAME:
+            return fail(
+                check,
+                f"is not for {host}",
+                f"start the coordinator with --name {host}, or use a name that its certificate has",
+            )
+        case CertificateFault.OTHER_AUTHORITY:
+            return fail(
+                check,
+                f"is of another CA than this agent knows ({reason})",
+                "join anew if the coordinator has a new database; otherwise somebody else answers "
+                f"at {coordinator}",
+            )
+        case CertificateFault.UNKNOWN:
+            return fail(check, reason, _REACH)
 
 
 def judge_mtu(address: str, mtu: int) -> Finding:
@@ -177,9 +181,10 @@ def _tls(uplink: Uplink, address: str) -> Finding:
         now = time.time()
         return judge_tls(
             uplink.coordinator,
+            fault_of(error),
             error.verify_message,
-            begins_at=begins_at - now,
-            ends_at=ends_at - now,
+            begins_s=begins_at - now,
+            ends_s=ends_at - now,
         )
     except OSError as error:
         return fail(

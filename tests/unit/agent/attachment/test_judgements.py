@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from colotrace_agent.attachment import connection, nearby, renewing, state, unit
 from colotrace_agent.host.diagnosis import files
+from colotrace_proto.certificates import CertificateFault
 from colotrace_proto.findings import Status
 from colotrace_proto.messages import Failure, Frame, JobId, Node, Outcome, Replies
 
@@ -28,19 +29,19 @@ def test_addresses_that_can_be_reached() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "detail", "remedy"),
+    ("fault", "detail", "remedy"),
     [
-        ("certificate has expired", "has ended 3 hours ago", "set the clock"),
-        ("certificate is not yet valid", "is valid only in 2 hours", "it is behind"),
-        ("Hostname mismatch, certificate is not valid for 'a'", "is not for a", "--name a"),
-        ("IP address mismatch, certificate is not valid", "is not for a", "--name a"),
-        ("self-signed certificate in certificate chain", "another CA", "join anew"),
-        ("unable to get local issuer certificate", "another CA", "join anew"),
-        ("something else", "something else", "firewalls"),
+        (CertificateFault.EXPIRED, "has ended 3 hours ago", "set the clock"),
+        (CertificateFault.NOT_YET_VALID, "is valid only in 2 hours", "it is behind"),
+        (CertificateFault.OTHER_NAME, "is not for a", "--name a"),
+        (CertificateFault.OTHER_AUTHORITY, "another CA than this agent knows (why)", "join anew"),
+        (CertificateFault.UNKNOWN, "why", "firewalls"),
     ],
 )
-def test_certificate_that_is_not_accepted(reason: str, detail: str, remedy: str) -> None:
-    found = connection.judge_tls("a:1", reason, begins_at=2 * HOUR_S, ends_at=-3 * HOUR_S)
+def test_certificate_that_is_not_accepted(
+    fault: CertificateFault, detail: str, remedy: str
+) -> None:
+    found = connection.judge_tls("a:1", fault, "why", begins_s=2 * HOUR_S, ends_s=-3 * HOUR_S)
     assert found.status is Status.FAIL
     assert detail in found.detail
     assert remedy in found.remedy
