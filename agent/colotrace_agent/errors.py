@@ -3,6 +3,7 @@
     AgentError
     ├── StartError                     it cannot start on this host; the text names the remedy
     │   ├── EnrolmentError                 (enrolment.client) the coordinator gives no certificate
+    │   │   └── OtherAuthorityError            (enrolment.client) it has another CA
     │   └── PrivilegeError                 it may not send raw packets, or keeps other privileges
     ├── NoFlowLeftError                (engine.identity) all flows to a target are in use
     ├── UnresolvableError              (host.resolve) a name has no address

@@ -6,7 +6,7 @@ from colotrace_proto.spans import span
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from colotrace_agent.enrolment.client import Enroller, EnrolmentError
+from colotrace_agent.enrolment.client import Enroller, EnrolmentError, OtherAuthorityError
 
 from .uplink import Uplink
 
@@ -22,18 +22,23 @@ def findings(uplink: Uplink) -> list[Finding]:
         known = x509.load_pem_x509_certificates(uplink.tls.read().authority)
     except UNREADABLE as error:
         return [fail(check, f"the CA's certificate cannot be read: {error}", "join anew")]
-    trouble = ""
-    # There are two while one CA replaces the other.
-    for authority in reversed(known):
-        enroller = Enroller(join, within_s=_ANSWER_S)
-        try:
-            enroller.authority(authority.fingerprint(SHA256()))
-        except EnrolmentError as error:
-            trouble = str(error).replace("the join token names", "this agent knows")
-        else:
-            return [ok(check, f"{join} answers"), judge_clock(enroller.clock_off_s)]
-    remedy = f"open {join} from this host: the certificate is renewed there"
-    return [warn(check, trouble, remedy)]
+    enroller = Enroller(join, within_s=_ANSWER_S)
+    try:
+        # There are two while one CA replaces the other.
+        enroller.authority(*(each.fingerprint(SHA256()) for each in known))
+    except OtherAuthorityError:
+        return [
+            warn(
+                check,
+                f"{join} has another certificate authority than this agent knows",
+                "join anew if the coordinator has a new database; otherwise somebody else answers "
+                f"at {join}",
+            )
+        ]
+    except EnrolmentError as error:
+        remedy = f"open {join} from this host: the certificate is renewed there"
+        return [warn(check, str(error), remedy)]
+    return [ok(check, f"{join} answers"), judge_clock(enroller.clock_off_s)]
 
 
 def judge_clock(ahead_s: float) -> Finding:

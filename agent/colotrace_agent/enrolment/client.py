@@ -49,6 +49,10 @@ class EnrolmentError(StartError):
     """The coordinator was not reached, or refuses; the text says why and what to do."""
 
 
+class OtherAuthorityError(EnrolmentError):
+    """The coordinator's certificate authority is not the expected one."""
+
+
 class _Line(msgspec.Struct):
     message: str
 
@@ -73,11 +77,12 @@ class Enroller:
         self.clock_off_s = 0.0
         """By how much this host's clock is ahead of the coordinator's, if by a minute or more."""
 
-    def authority(self, digest: bytes) -> bytes:
-        """The CA's certificate (PEM), whose hash must be this.
+    def authority(self, *digests: bytes) -> bytes:
+        """The CA's certificate (PEM), whose hash must be one of these.
 
         Raises:
-            EnrolmentError: the coordinator does not answer, or has another CA.
+            OtherAuthorityError: the coordinator has another CA.
+            EnrolmentError: the coordinator does not answer.
         """
         # Anybody may answer: nothing secret is sent, and the hash tells who it was.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -92,9 +97,9 @@ class Enroller:
                 "--join of the coordinator"
             ) from None
         # There are two while one CA replaces the other.
-        named = [each for each in certificates if each.fingerprint(SHA256()) == digest]
+        named = [each for each in certificates if each.fingerprint(SHA256()) in digests]
         if not named:
-            raise EnrolmentError(
+            raise OtherAuthorityError(
                 f"{self._address} has another certificate authority than the join token names; "
                 "somebody else may answer at this address, or the coordinator has a new database"
             )
