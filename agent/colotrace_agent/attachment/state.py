@@ -13,7 +13,6 @@ from colotrace_proto.spans import span
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-
 _LEAST_BYTES = 1 << 20
 
 

@@ -1,29 +1,17 @@
 """The agent's unit of systemd, if it is installed."""
 
-import subprocess
-
 from colotrace_proto.findings import Finding, ok, warn
 
+from colotrace_agent.host import service
 from colotrace_agent.host.service import UNIT
 
-_FIELDS = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts")
-_READ_S = 5
+_PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts")
 _MANY = 3
 
 
 def findings() -> list[Finding]:
     """What systemd says; nothing without it."""
-    try:
-        done = subprocess.run(
-            ["/usr/bin/systemctl", "show", UNIT, f"--property={','.join(_FIELDS)}"],
-            capture_output=True,
-            text=True,
-            timeout=_READ_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return judge(dict(line.partition("=")[::2] for line in done.stdout.splitlines()))
+    return judge(service.properties(_PROPERTIES))
 
 
 def judge(state: dict[str, str]) -> list[Finding]:

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from colotrace_agent.errors import AgentError
@@ -20,7 +21,7 @@ _PLACES = (
     Path("/lib/systemd/system"),
 )
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-_START_S = 180
+_START_S, _ANSWER_S = 180.0, 5.0
 # With one of these the unit's agent is not the one that has joined.
 _OTHERS = re.compile(
     r"^[ \t]*(COLOTRACE_(?:COLO|CITY|COORDINATOR|INSECURE|TLS_CERT|TLS_KEY|TLS_CA))[ \t]*=[ \t]*\S",
@@ -66,7 +67,16 @@ def start() -> None:
             raise ServiceError(f"systemctl {verb} {UNIT}: {words}")
 
 
-def _systemctl(*words: str) -> "subprocess.CompletedProcess[str]":
+def properties(names: Iterable[str]) -> dict[str, str]:
+    """The unit's properties by name (systemctl(1), show); empty if systemd does not answer."""
+    try:
+        done = _systemctl("show", UNIT, f"--property={','.join(names)}", within_s=_ANSWER_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+
+
+def _systemctl(*words: str, within_s: float = _START_S) -> "subprocess.CompletedProcess[str]":
     program = shutil.which("systemctl", path=_PATH) or "systemctl"
     environment = {"PATH": _PATH, "LC_ALL": "C.UTF-8"}
     return subprocess.run(
@@ -74,6 +84,6 @@ def _systemctl(*words: str) -> "subprocess.CompletedProcess[str]":
         check=False,
         capture_output=True,
         text=True,
-        timeout=_START_S,
+        timeout=within_s,
         env=environment,
     )
