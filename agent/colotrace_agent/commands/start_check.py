@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from colotrace_proto.starting import install_line
 
 from colotrace_agent.errors import PrivilegeError, StartError
 from colotrace_agent.host import privileges
 
+from .brokers import chosen_broker
 from .startup import User, usage
 
 if TYPE_CHECKING:
-    import ssl
-
-    from colotrace_proto.bus import Broker
     from colotrace_proto.findings import Finding
 
     from colotrace_agent.attachment.uplink import Uplink
@@ -80,14 +77,21 @@ def start(
     Exit code: 0 it can, with or without warnings; 1 it cannot.
     """
     from colotrace_proto.findings import fail
-    from colotrace_proto.identifiers import is_address, with_ascii_host
+    from colotrace_proto.identifiers import (
+        COLO_SYNTAX,
+        is_address,
+        is_colo_name,
+        with_ascii_host,
+    )
 
     from colotrace_agent.host import accounts
     from colotrace_agent.host.diagnosis import ruleset
 
-    coordinator = with_ascii_host(coordinator)
+    coordinator, colo = with_ascii_host(coordinator), colo.lower()
     if coordinator and not is_address(coordinator):
         usage(f"--coordinator {coordinator}: give HOST:PORT; write an IPv6 address in brackets")
+    if mqtt and colo and not is_colo_name(colo):
+        usage(f"--colo {colo}: a colo is {COLO_SYNTAX}")
     # What root alone may read is read before privileges are dropped.
     rules = ruleset.read()
     before: list[Finding] = []
@@ -154,9 +158,7 @@ def _of_state(state: "StateDirectory") -> "tuple[Uplink, str]":
             "certificate": state.agent,
             "key": state.agent,
         }
-        broker, broker_tls = _broker(kept.mqtt, files, insecure=False)
-        if kept.mqtt_ca and broker_tls is not None:
-            broker_tls.load_verify_locations(cadata=kept.mqtt_ca)
+        broker, broker_tls = chosen_broker(kept.mqtt, files, authority=kept.mqtt_ca)
     uplink = Uplink(
         coordinator=kept.coordinator, tls=tls, broker=broker, broker_tls=broker_tls, state=kept
     )
@@ -184,23 +186,8 @@ def _of_flags(
     broker = broker_tls = None
     if mqtt:
         given = {"authority": mqtt_ca or authority, "certificate": certificate, "key": key}
-        broker, broker_tls = _broker(mqtt, given, insecure=insecure)
+        broker, broker_tls = chosen_broker(mqtt, given, insecure=insecure)
     return Uplink(coordinator=coordinator, tls=tls, broker=broker, broker_tls=broker_tls)
-
-
-def _broker(
-    url: str, files: "dict[str, Path | None]", *, insecure: bool
-) -> "tuple[Broker, ssl.SSLContext | None]":
-    try:
-        from colotrace_proto.mqtt import BrokerOptionsError, BrokerTls, broker_from_options
-    except ModuleNotFoundError as error:
-        raise StartError(
-            f"the broker needs the Python package {error.name!r}; run: {install_line('mqtt')}"
-        ) from error
-    try:
-        return broker_from_options(url, BrokerTls(**files), insecure=insecure)
-    except BrokerOptionsError as error:
-        raise StartError(str(error)) from error
 
 
 def _directory(state: "StateDirectory", *, runs_as: "Account") -> "list[Finding]":

@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from colotrace_proto.output import say
-from colotrace_proto.starting import install_line, require
+from colotrace_proto.starting import require
 from colotrace_proto.text import safe
 
 from colotrace_agent.errors import StartError
 
 from . import startup
+from .brokers import broker_tls_context, chosen_broker
 from .startup import AllowPrivate, Rate, User, usage
 
 if TYPE_CHECKING:
-    import ssl
-
-    from colotrace_proto.bus import Broker
     from colotrace_proto.locations import Location as Place
     from colotrace_proto.tags import Tag
 
@@ -263,9 +261,9 @@ def start(
     broker = broker_tls = tls = broker_context = None
     if mqtt:
         broker_files = files | {"authority": mqtt_ca or tls_ca}
-        broker, broker_tls = _broker(mqtt, broker_files, insecure=insecure)
-        if mqtt_ca_text and not mqtt_ca and broker_tls is not None:
-            broker_tls.load_verify_locations(cadata=mqtt_ca_text)
+        broker, broker_tls = chosen_broker(
+            mqtt, broker_files, authority="" if mqtt_ca else mqtt_ca_text, insecure=insecure
+        )
         if state is not None and broker_tls is not None:
             broker_context = partial(
                 broker_tls_context, broker, broker_files, state if mqtt_ca is None else None
@@ -345,36 +343,6 @@ def _joined() -> Path | None:
 
     directory = default_directory()
     return directory if StateDirectory(directory).is_enrolled else None
-
-
-def _broker(
-    url: str, files: dict[str, Path | None], *, insecure: bool
-) -> "tuple[Broker, ssl.SSLContext | None]":
-    try:
-        from colotrace_proto.mqtt import BrokerOptionsError, BrokerTls, broker_from_options
-    except ModuleNotFoundError as error:
-        usage(f"--mqtt needs the Python package {error.name!r}; run: {install_line('mqtt')}")
-    try:
-        return broker_from_options(url, BrokerTls(**files), insecure=insecure)
-    except BrokerOptionsError as error:
-        usage(str(error))
-
-
-def broker_tls_context(
-    broker: "Broker", files: dict[str, Path | None], state: "StateDirectory | None"
-) -> "ssl.SSLContext":
-    """A new context for the broker; it trusts the CA of its certificate that `state` names, too.
-
-    Raises:
-        StartError: the directory cannot be used.
-        ValueError: a file cannot be used.
-    """
-    from colotrace_proto.mqtt import BrokerTls
-
-    context = BrokerTls(**files).context(broker)
-    if state is not None and (authority := state.settings().mqtt_ca):
-        context.load_verify_locations(cadata=authority)
-    return context
 
 
 def checked_tags(texts: Iterable[str]) -> "frozenset[Tag]":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from colotrace_agent.commands.start_run import broker_tls_context
+from colotrace_agent.commands.brokers import broker_tls_context
 from colotrace_agent.enrolment.client import Enroller, new_key, signing_request
 from colotrace_agent.enrolment.state import StateDirectory
 from colotrace_coordinator.authority.authority import SERVER_LIFETIME_S
