@@ -1,18 +1,29 @@
-"""What administrators ask for, and what is said of the answers."""
+"""Requests of administrators: to change agents and colos of the fleet, and for join tokens."""
 
+from collections.abc import Callable
 from urllib.parse import quote
 
 import msgspec
 from colotrace_proto.layout import TextOutput
 
+from . import printing
 from .api import answer, client
 from .api.client import Method, Reply
+from .api.shapes import FleetAgent, NewJoinToken, RenamedColo
 from .runs import waited
 from .settings import Settings
 
 
-def asked(settings: Settings, method: Method, path: str, body: object) -> Reply:
-    """The answer to a request about the fleet.
+def administer(
+    settings: Settings,
+    method: Method,
+    path: str,
+    body: object = None,
+    *,
+    line: Callable[[Reply, TextOutput], str],
+    as_json: bool,
+) -> None:
+    """Send a request about the fleet, and print the answer: as JSON, or as `line` says it.
 
     Raises:
         RequestError: it failed.
@@ -20,8 +31,11 @@ def asked(settings: Settings, method: Method, path: str, body: object) -> Reply:
     content = None if body is None else msgspec.json.encode(body)
     work = client.exchange(settings, method, f"/fleet{path}", body=content)
     reply = waited("asking the coordinator", work)
-    answer.checked(reply)
-    return reply
+    text = line(reply, printing.output())
+    if as_json:
+        printing.body(reply.body)
+    else:
+        printing.lines([text])
 
 
 def agent_path(name: str) -> str:
@@ -34,20 +48,40 @@ def colo_path(name: str) -> str:
     return "/colos/" + quote(name, safe="")
 
 
-def agent_line(reply: Reply, named: str, on: TextOutput) -> str:
-    """What an agent is called now, and its state."""
-    agent = answer.one_of_fleet(reply)
-    if not agent.agent_id:
-        return f"{on.text(named)}: forgotten"
+def agent_line(reply: Reply, on: TextOutput) -> str:
+    """An agent's name, and its state.
+
+    Raises:
+        RequestError: the request failed.
+    """
+    agent = answer.result_answer(reply, FleetAgent)
     return f"{on.text(agent.colo)}/{on.text(agent.agent_id)}: {on.text(agent.state, most=20)}"
 
 
 def colo_line(reply: Reply, on: TextOutput) -> str:
-    """What a colo is called now, and how many agents it has."""
-    colo = answer.renamed_colo(reply)
+    """A colo's name, and how many agents it has.
+
+    Raises:
+        RequestError: the request failed.
+    """
+    colo = answer.result_answer(reply, RenamedColo)
     return f"{on.text(colo.name)}: {colo.agents} agent{'' if colo.agents == 1 else 's'}"
 
 
+def forgotten_line(name: str) -> Callable[[Reply, TextOutput], str]:
+    """What says that an agent or colo was forgotten."""
+
+    def line(reply: Reply, on: TextOutput) -> str:
+        answer.result_answer(reply, dict[str, str])
+        return f"{on.text(name)}: forgotten"
+
+    return line
+
+
 def join_command(reply: Reply, on: TextOutput) -> str:
-    """The line to paste on probe hosts."""
-    return on.text(answer.join_token(reply).command, most=2_000)
+    """The line to paste on probe hosts.
+
+    Raises:
+        RequestError: the request failed.
+    """
+    return on.text(answer.result_answer(reply, NewJoinToken).command, most=2_000)

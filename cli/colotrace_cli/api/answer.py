@@ -14,17 +14,7 @@ from colotrace_proto.text import safe
 from colotrace_cli.errors import RequestError
 
 from .client import Reply
-from .shapes import (
-    AgentState,
-    Answer,
-    ColoState,
-    FleetAgent,
-    Measurement,
-    Message,
-    NewJoinToken,
-    PageInfo,
-    RenamedColo,
-)
+from .shapes import Answer, ColoState, Measurement, Message, PageInfo
 
 _T = TypeVar("_T")
 _MOST_ERRORS = 20
@@ -59,61 +49,7 @@ def colos_answer(reply: Reply) -> list[ColoState]:
     Raises:
         RequestError: as `trace_answer`.
     """
-    return _decoded(reply, _successful(reply).result, list[ColoState])
-
-
-def agents_answer(reply: Reply) -> list[AgentState]:
-    """The agents that are attached.
-
-    Raises:
-        RequestError: as `trace_answer`.
-    """
-    return _decoded(reply, _successful(reply).result, list[AgentState])
-
-
-def fleet_answer(reply: Reply) -> list[FleetAgent]:
-    """All agents of the fleet.
-
-    Raises:
-        RequestError: as `trace_answer`.
-    """
-    return _decoded(reply, _successful(reply).result, list[FleetAgent])
-
-
-def one_of_fleet(reply: Reply) -> FleetAgent:
-    """An agent that was changed.
-
-    Raises:
-        RequestError: as `trace_answer`.
-    """
-    return _decoded(reply, _successful(reply).result, FleetAgent)
-
-
-def renamed_colo(reply: Reply) -> RenamedColo:
-    """A colo that was renamed.
-
-    Raises:
-        RequestError: as `trace_answer`.
-    """
-    return _decoded(reply, _successful(reply).result, RenamedColo)
-
-
-def join_token(reply: Reply) -> NewJoinToken:
-    """A new join token.
-
-    Raises:
-        RequestError: as `trace_answer`.
-    """
-    return _decoded(reply, _successful(reply).result, NewJoinToken)
-
-
-def checked(reply: Reply) -> None:
-    """Check that the request has succeeded.
-
-    Raises:
-        RequestError: it has not.
-    """
-    _successful(reply)
+    return result_answer(reply, list[ColoState])
 
 
 def measurements_answer(reply: Reply) -> tuple[list[Measurement], str | None]:

@@ -99,8 +99,7 @@ class AgentState(msgspec.Struct, frozen=True):
 
 
 class FleetAgent(msgspec.Struct, frozen=True):
-    """An agent of the fleet, attached to any coordinator or to none. A forgotten one has its `id`
-    alone."""
+    """An agent of the fleet, attached to any coordinator or to none."""
 
     id: str
     colo: str = ""

@@ -1,14 +1,11 @@
 """`colotrace agents`: the agents, and what an administrator does with them."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .connected import Connection, connected
 from .flags import EXIT_CODES, Json, NewCity
-
-if TYPE_CHECKING:
-    from colotrace_cli.api.client import Method
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, epilog=EXIT_CODES)
 
@@ -42,14 +39,16 @@ def agents(
     settings = connection.settings()
     from colotrace_cli import printing, runs
     from colotrace_cli.api import answer, client
+    from colotrace_cli.api.shapes import AgentState, FleetAgent
     from colotrace_cli.views import fleet
 
     path = "/fleet/agents" if everywhere else "/agents"
     reply = runs.waited("asking for the agents", client.exchange(settings, "GET", path))
     if everywhere:
-        lines = fleet.everywhere(answer.fleet_answer(reply), printing.output())
+        found = answer.result_answer(reply, list[FleetAgent])
+        lines = fleet.everywhere(found, printing.output())
     else:
-        lines = fleet.agents(answer.agents_answer(reply), printing.output())
+        lines = fleet.agents(answer.result_answer(reply, list[AgentState]), printing.output())
     if as_json:
         printing.body(reply.body)
     else:
@@ -60,14 +59,14 @@ def agents(
 @connected
 def drain(*, agent: Agent, as_json: Json = False, connection: Connection) -> None:
     """Give an agent no new jobs. Those that it has go on."""
-    _act(connection, agent, "PATCH", {"drained": True}, as_json=as_json)
+    _change(connection, agent, {"drained": True}, as_json=as_json)
 
 
 @app.command(epilog=EXIT_CODES)
 @connected
 def undrain(*, agent: Agent, as_json: Json = False, connection: Connection) -> None:
     """Give a drained agent jobs again."""
-    _act(connection, agent, "PATCH", {"drained": False}, as_json=as_json)
+    _change(connection, agent, {"drained": False}, as_json=as_json)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -87,21 +86,34 @@ def rename(
     colo, _, agent_id = new.rpartition("/")
     change = {"agent_id": agent_id, "colo": colo, "city": city}
     given = {name: value for name, value in change.items() if value}
-    _act(connection, agent, "PATCH", given, as_json=as_json)
+    _change(connection, agent, given, as_json=as_json)
 
 
 @app.command(epilog=EXIT_CODES)
 @connected
 def revoke(*, agent: Agent, as_json: Json = False, connection: Connection) -> None:
     """Refuse an agent and its certificate from now on."""
-    _act(connection, agent, "POST", None, below="/revoke", as_json=as_json)
+    settings = connection.settings()
+    from colotrace_cli import administering
+
+    path = administering.agent_path(agent) + "/revoke"
+    administering.administer(settings, "POST", path, line=administering.agent_line, as_json=as_json)
 
 
 @app.command(epilog=EXIT_CODES)
 @connected
 def forget(*, agent: Agent, as_json: Json = False, connection: Connection) -> None:
     """Revoke an agent, and list it no more. Another one can enrol under its name."""
-    _act(connection, agent, "DELETE", None, as_json=as_json)
+    settings = connection.settings()
+    from colotrace_cli import administering
+
+    administering.administer(
+        settings,
+        "DELETE",
+        administering.agent_path(agent),
+        line=administering.forgotten_line(agent),
+        as_json=as_json,
+    )
 
 
 @app.command(epilog=EXIT_CODES)
@@ -127,31 +139,19 @@ def enroll(
 ) -> None:
     """Print a line to paste on probe hosts: it enrols their agents for a colo, and runs them."""
     settings = connection.settings()
-    from colotrace_cli import administering, printing
+    from colotrace_cli import administering
 
     body = {"colo": colo, "city": city, "uses": uses, "expires_s": expires_s}
-    reply = administering.asked(settings, "POST", "/join-tokens", body)
-    if as_json:
-        printing.body(reply.body)
-    else:
-        printing.lines([administering.join_command(reply, printing.output())])
+    administering.administer(
+        settings, "POST", "/join-tokens", body, line=administering.join_command, as_json=as_json
+    )
 
 
-def _act(
-    connection: Connection,
-    agent: str,
-    method: "Method",
-    body: object,
-    *,
-    below: str = "",
-    as_json: bool,
-) -> None:
+def _change(connection: Connection, agent: str, change: object, *, as_json: bool) -> None:
     settings = connection.settings()
-    from colotrace_cli import administering, printing
+    from colotrace_cli import administering
 
-    path = administering.agent_path(agent) + below
-    reply = administering.asked(settings, method, path, body)
-    if as_json:
-        printing.body(reply.body)
-    else:
-        printing.lines([administering.agent_line(reply, agent, printing.output())])
+    path = administering.agent_path(agent)
+    administering.administer(
+        settings, "PATCH", path, change, line=administering.agent_line, as_json=as_json
+    )

@@ -46,14 +46,12 @@ def rename(
     """Give the enrolled agents of a colo to another name. Jobs go on, and what was measured keeps
     the old name."""
     settings = connection.settings()
-    from colotrace_cli import administering, printing
+    from colotrace_cli import administering
 
-    body = {"name": new} | ({"city": city} if city else {})
-    reply = administering.asked(settings, "PATCH", administering.colo_path(old), body)
-    if as_json:
-        printing.body(reply.body)
-    else:
-        printing.lines([administering.colo_line(reply, printing.output())])
+    path, body = administering.colo_path(old), {"name": new} | ({"city": city} if city else {})
+    administering.administer(
+        settings, "PATCH", path, body, line=administering.colo_line, as_json=as_json
+    )
 
 
 @app.command(epilog=EXIT_CODES)
@@ -66,10 +64,7 @@ def forget(
 ) -> None:
     """Forget a colo that no longer exists."""
     settings = connection.settings()
-    from colotrace_cli import administering, printing
+    from colotrace_cli import administering
 
-    reply = administering.asked(settings, "DELETE", administering.colo_path(colo), None)
-    if as_json:
-        printing.body(reply.body)
-    else:
-        printing.lines([f"{printing.output().text(colo)}: forgotten"])
+    path, line = administering.colo_path(colo), administering.forgotten_line(colo)
+    administering.administer(settings, "DELETE", path, line=line, as_json=as_json)
