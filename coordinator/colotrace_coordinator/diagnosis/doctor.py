@@ -1,6 +1,5 @@
 """All checks of a coordinator with these settings."""
 
-import asyncio
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -11,7 +10,7 @@ from colotrace_coordinator.errors import CoordinatorError
 from colotrace_coordinator.listen import Address
 from colotrace_coordinator.own_names import LOCAL_NAMES
 from colotrace_coordinator.settings import ServeSettings
-from colotrace_coordinator.store.inspection import fleet as stored_fleet
+from colotrace_coordinator.store.inspection import trusted_authorities
 
 from . import certificates, fleet, host, listeners, lookups, names, storage
 
@@ -99,7 +98,7 @@ def _authorities(settings: ServeSettings) -> list[bytes]:
     if not storage.is_current(settings.location):
         return []
     try:
-        stored, _ = asyncio.run(stored_fleet(settings.location))
+        stored = trusted_authorities(settings.location)
     except CoordinatorError:
         return []
     return [each.certificate for each in stored]

@@ -1,6 +1,5 @@
 """The enrolled agents, and what a running coordinator says of those that are attached."""
 
-import asyncio
 import http.client
 import json
 import ssl
@@ -12,7 +11,7 @@ from colotrace_proto.findings import Finding, fail, ok, warn
 from colotrace_proto.text import safe
 
 from colotrace_coordinator.listen import Address
-from colotrace_coordinator.store.inspection import fleet
+from colotrace_coordinator.store.inspection import listed_agents
 from colotrace_coordinator.store.listed import ListedAgent
 from colotrace_coordinator.store.location import Location
 
@@ -30,9 +29,8 @@ def findings(
     found, running = _health(operation, encrypted=encrypted)
     if not is_current(location):
         return [found]
-    _, agents = asyncio.run(fleet(location))
     judged = judge(
-        agents,
+        listed_agents(location),
         running=running,
         version=version("colotrace"),
         lifetime_s=lifetime_s,

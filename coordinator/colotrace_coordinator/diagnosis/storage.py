@@ -1,6 +1,5 @@
 """The database, its disk, and the secret of the CA's key."""
 
-import asyncio
 import os
 import stat
 from pathlib import Path
@@ -12,7 +11,7 @@ from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.errors import CoordinatorError
 from colotrace_coordinator.settings import OwnAuthority
 from colotrace_coordinator.store.authorities import kept_secret
-from colotrace_coordinator.store.inspection import DatabaseFacts, fleet, inspect
+from colotrace_coordinator.store.inspection import DatabaseFacts, inspect, trusted_authorities
 from colotrace_coordinator.store.location import Location, is_there
 from colotrace_coordinator.store.schema import HEAD, is_known
 
@@ -122,7 +121,7 @@ def authority_key(location: Location, wanted: OwnAuthority) -> list[Finding]:
     check = "CA's key"
     if not is_current(location):
         return []
-    stored, _ = asyncio.run(fleet(location))
+    stored = trusted_authorities(location)
     if not stored:
         return [ok(check, "there is no CA yet; serve creates it")]
     remedy = (

@@ -3,10 +3,11 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import text
@@ -21,6 +22,7 @@ from .location import Location, is_there
 from .schema import revision
 from .tables import StoredAuthority
 
+T = TypeVar("T")
 _BUSY_S = 2.0
 _ASKED = "SELECT extract(epoch FROM clock_timestamp()), pg_database_size(current_database())"
 _STEPS = 10_000
@@ -51,15 +53,28 @@ def inspect(location: Location, *, check_s: float) -> DatabaseFacts:
     return _inspect_file(location.file, check_s=check_s)
 
 
-async def fleet(location: Location) -> tuple[list[StoredAuthority], Sequence[ListedAgent]]:
-    """The trusted CAs, oldest first, and the agents, of a database with the newest schema.
+def trusted_authorities(location: Location) -> list[StoredAuthority]:
+    """The trusted CAs, oldest first, of a database with the newest schema.
 
     Raises:
         StoreUnavailableError: the database does not answer.
     """
+    return asyncio.run(_read(location, lambda database: Authorities(database).all()))
+
+
+def listed_agents(location: Location) -> list[ListedAgent]:
+    """The agents of a database with the newest schema, by colo and id.
+
+    Raises:
+        StoreUnavailableError: the database does not answer.
+    """
+    return asyncio.run(_read(location, lambda database: ListedAgents(database).all()))
+
+
+async def _read(location: Location, read: Callable[[Database], Awaitable[T]]) -> T:
     database = Database(location, frozen=_is_at_rest(location.file))
     try:
-        return await Authorities(database).all(), await ListedAgents(database).all()
+        return await read(database)
     finally:
         await database.close()
 
