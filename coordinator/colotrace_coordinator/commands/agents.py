@@ -9,6 +9,7 @@ from colotrace_proto.text import safe
 
 from colotrace_coordinator.enrolment.administration import Administration, checked_colo
 from colotrace_coordinator.errors import SetupError
+from colotrace_coordinator.store.enrolments import MAX_LIFETIME_S
 from colotrace_coordinator.store.listed import ListedAgent
 from colotrace_coordinator.store.location import Location
 
@@ -17,7 +18,6 @@ from .printed import instant, print_table, write
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TIME = re.compile(r"([0-9]{1,6})([smhd])")
-_LONGEST_S = 366 * 86_400
 _MIB = 1 << 20
 
 
@@ -173,7 +173,7 @@ def _do(where: Location, act: Callable[[Administration], Awaitable[object]]) -> 
 def _seconds(text: str) -> float:
     found = _TIME.fullmatch(text.strip().lower())
     seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
-    if not 0 < seconds <= _LONGEST_S:
+    if not 0 < seconds <= MAX_LIFETIME_S:
         raise SetupError(f"--expires {text}: give a time of up to 366 days, like 30m, 1h or 7d")
     return seconds
 

@@ -21,6 +21,7 @@ from .secrets import new_id
 from .tables import EnrolledAgent, Enrolment
 
 MAX_USES = 10_000
+MAX_LIFETIME_S = 366 * 86_400
 MAX_VALID = 1_000
 """Join tokens that can be used at one time."""
 KEPT_AFTER_END_S = 60 * 86_400
@@ -49,10 +50,6 @@ class Enrolments:
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
-
-    async def create(self, colo: ColoName, *, city: str, uses: int, lifetime_s: float) -> bytes:
-        """The secret of a new join token for `uses` agents of a colo."""
-        return (await self.issue(colo, city=city, uses=uses, lifetime_s=lifetime_s)).secret
 
     async def issue(self, colo: ColoName, *, city: str, uses: int, lifetime_s: float) -> Issued:
         """A new join token for `uses` agents of a colo. Those that ended long ago are deleted.

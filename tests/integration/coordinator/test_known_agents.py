@@ -33,7 +33,7 @@ class Bed:
         self.renamed: list[Mapping[IdentityId, EnrolledName]] = []
 
     async def enrol(self, agent_id: str) -> IdentityId:
-        secret = await self._enrolments.create(DEN, city="Denver", uses=1, lifetime_s=60)
+        secret = (await self._enrolments.issue(DEN, city="Denver", uses=1, lifetime_s=60)).secret
         joined = await self._enrolments.join(
             secret, agent_id=AgentId(agent_id), key_sha256=agent_id * 64, lifetime_s=60
         )

@@ -77,7 +77,7 @@ class Bed:
 
     async def token(self, **changed: bytes) -> JoinToken:
         """A join token for one agent of den01."""
-        secret = await self.enrolments.create(DEN, city="Denver", uses=1, lifetime_s=3_600)
+        secret = (await self.enrolments.issue(DEN, city="Denver", uses=1, lifetime_s=3_600)).secret
         parts = {"authority": self.authority.digest, "secret": secret, **changed}
         return JoinToken(address=self.address, colo=DEN, **parts)
 

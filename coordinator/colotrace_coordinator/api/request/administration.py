@@ -8,9 +8,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from colotrace_coordinator.api.errors import InvalidBodyError, MalformedJsonError, schema_fault
+from colotrace_coordinator.store.enrolments import MAX_LIFETIME_S, MAX_USES
 
-_LONGEST_S = 366 * 86_400
-_MAX_USES = 10_000
 _AT = re.compile(r" - at `\$(.*)`$")
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
@@ -41,8 +40,8 @@ class EnrolmentBody(_Body, frozen=True, kw_only=True):
 
     colo: Text
     city: Text
-    uses: Annotated[int, msgspec.Meta(ge=1, le=_MAX_USES)] = 1
-    expires_s: Annotated[int, msgspec.Meta(ge=1, le=_LONGEST_S)] = 3_600
+    uses: Annotated[int, msgspec.Meta(ge=1, le=MAX_USES)] = 1
+    expires_s: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIFETIME_S)] = 3_600
     address: str = ""
 
 

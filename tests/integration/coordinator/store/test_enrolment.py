@@ -48,7 +48,7 @@ async def join(
 
 
 async def token(enrolments: Enrolments, *, uses: int = 1) -> bytes:
-    return await enrolments.create(DEN, city="Denver, CO, US", uses=uses, lifetime_s=100.0)
+    return (await enrolments.issue(DEN, city="Denver, CO, US", uses=uses, lifetime_s=100.0)).secret
 
 
 async def test_coordinators_that_start_together_have_one_authority(

@@ -36,7 +36,7 @@ class Bed:
         self.list = ListedAgents(database, clock=clock)
 
     async def enrol(self, agent_id: str = "a1", colo: ColoName = DEN, city: str = "Denver") -> str:
-        secret = await self.enrolments.create(colo, city=city, uses=1, lifetime_s=60)
+        secret = (await self.enrolments.issue(colo, city=city, uses=1, lifetime_s=60)).secret
         joined = await self.enrolments.join(
             secret, agent_id=AgentId(agent_id), key_sha256=agent_id, lifetime_s=LIFETIME_S
         )
@@ -233,7 +233,7 @@ async def test_renamed_colo_takes_its_agents_and_tokens_along(bed: Bed) -> None:
     for agent_id in ("a1", "a2"):
         await bed.enrol(agent_id)
         await bed.one.attached([(bed.facts(agent_id), None)], news=True)
-    secret = await bed.enrolments.create(DEN, city="Denver", uses=1, lifetime_s=60)
+    secret = (await bed.enrolments.issue(DEN, city="Denver", uses=1, lifetime_s=60)).secret
     await bed.colos.remember([KeptColo(DEN, "Denver")])
     assert await bed.renaming.colo("den01", "den02", city="Golden, CO, US") == 2
     listed = await bed.list.all()

@@ -40,7 +40,7 @@ class Bed:
         self._enrolments = Enrolments(database)
 
     async def enrol(self, agent_id: str = "a1", colo: ColoName = DEN) -> str:
-        secret = await self._enrolments.create(colo, city="Denver", uses=1, lifetime_s=60)
+        secret = (await self._enrolments.issue(colo, city="Denver", uses=1, lifetime_s=60)).secret
         joined = await self._enrolments.join(
             secret, agent_id=AgentId(agent_id), key_sha256=agent_id, lifetime_s=3_600
         )
