@@ -17,7 +17,7 @@ from colotrace_proto.messages import AgentId, ColoName
 
 from colotrace_coordinator.authority.identity import EnrolledName, IdentityId
 from colotrace_coordinator.errors import StoreError
-from colotrace_coordinator.fleet.registry import AgentName
+from colotrace_coordinator.fleet.agents import AgentName
 from colotrace_coordinator.store.enrolled import EnrolledAgents
 from colotrace_coordinator.store.tables import EnrolledAgent
 

@@ -2,7 +2,10 @@
 
 from typing import NamedTuple, Self
 
-from colotrace_proto.messages import AgentId, Hello
+from colotrace_proto.messages import AgentId, ColoName, Hello
+
+AgentName = tuple[ColoName, AgentId]
+"""How operators name an agent: an id is unique in its colo only."""
 
 
 class AgentKey(NamedTuple):

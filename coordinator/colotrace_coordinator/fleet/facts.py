@@ -10,7 +10,8 @@ from colotrace_proto.messages import AgentId, ColoName, Family
 
 from colotrace_coordinator.model import Trouble
 
-from .registry import AgentName, Registry
+from .agents import AgentName
+from .registry import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,11 @@ from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.shares import TokenBuckets
 
-from .agents import AgentKey
+from .agents import AgentKey, AgentName
+from .attached import Agent
 from .link import AgentLink, Closing, Rejected, Rejection
 from .packet_counts import PacketCounts
-from .registry import Agent, AgentName, Registry
+from .registry import Registry
 
 
 class Fleet:

@@ -3,11 +3,10 @@ that for people."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from colotrace_proto.locations import Location
-from colotrace_proto.messages import AgentId, ColoName, Family, Hello, Usage
+from colotrace_proto.messages import AgentId, ColoName, Family, Hello
 from msgspec.structs import replace
 
 from colotrace_coordinator.colos.known import ColoFacts, KnownColos
@@ -15,9 +14,9 @@ from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.model import AgentStatus, ColoStatus
 from colotrace_coordinator.shares import Shares
 
-from .agents import AgentKey
+from .agents import AgentKey, AgentName
+from .attached import Agent
 from .link import AgentLink
-from .quickest import Quickest
 from .troubles import Troubles
 
 MAX_AGENTS = 5_000
@@ -25,16 +24,6 @@ MAX_AGENTS_OF_COLO = 256
 MAX_COLOS = 10_000
 MAX_INVENTED_COLOS = 256
 """Bound on known colos without certificates: any agent can then invent a colo."""
-MAX_TAKEOVERS = 3
-CONTEST_S = 60.0
-"""A process that takes over the id of an attached agent is taken for a restart. After
-`MAX_TAKEOVERS` of them in this time, several processes share one id: the attached one stays until
-no other has tried for this long."""
-_SUPERSEDED_KEPT = 16
-
-
-AgentName = tuple[ColoName, AgentId]
-"""How operators name an agent: an id is unique in its colo only."""
 
 
 class PersistentColos(Protocol):
@@ -48,43 +37,6 @@ class PersistentColos(Protocol):
 
     def forget(self, name: ColoName) -> None:
         """Delete the colo. Must not block."""
-
-
-@dataclass(slots=True, eq=False)
-class Agent:
-    """An attached agent. Times are in seconds, on the clock of `now`.
-
-    `draining`: it takes no new jobs. `away`: it is draining because the broker has lost it or never
-    announced it, not because it said so. `drained`: an operator wants it to take no new jobs. To be
-    changed by `Registry.mark` and `drain`; the families of its Hello by `Registry.set_families`.
-    """
-
-    key: AgentKey
-    hello: Hello
-    link: AgentLink
-    heard_at: float
-    messages: int = 0
-    """Messages that have been read from it."""
-    quickest: Quickest = field(default_factory=Quickest)
-    """Its answers to offers."""
-    draining: bool = False
-    away: bool = False
-    drained: bool = False
-    superseded: tuple[bytes, ...] = ()
-    """Boot ids of earlier processes with this id that this one has replaced."""
-    takeovers: tuple[float, ...] = ()
-    """When processes took over this id."""
-    contested_at: float | None = None
-    """When a takeover was last refused."""
-    attached_since: float = 0.0
-    """Since when it is attached without a gap, in seconds of Unix time."""
-    usage: Usage | None = None
-    """What its process uses, as it has told last."""
-
-    @property
-    def takes_jobs(self) -> bool:
-        """Whether it can be given new jobs."""
-        return not self.draining and not self.drained
 
 
 class Registry:
@@ -148,7 +100,7 @@ class Registry:
 
     def names(self) -> list[AgentName]:
         """The names of all attached agents."""
-        return [(agent.hello.colo, agent.hello.agent_id) for agent in self._agents.values()]
+        return [agent.name for agent in self._agents.values()]
 
     def attach(
         self,
@@ -178,7 +130,7 @@ class Registry:
         if same is not None and same.hello.colo != hello.colo:
             raise SupersededError(f"this process is already attached for {same.hello.colo}")
         if present is not None and present.key != key:
-            _contest(present, now)
+            present.contest(now)
         if present is None and not self._shares.take(hello.colo):
             held = self._shares.held(hello.colo)
             raise RegistryFullError(
@@ -203,22 +155,15 @@ class Registry:
 
         agent = Agent(key, replace(hello, held_jobs=()), link, now, draining=draining, away=away)
         agent.attached_since = self._wall()
-        agent.drained = (hello.colo, hello.agent_id) in self._drained
+        agent.drained = agent.name in self._drained
         replaced = None
         if present is not None:
             self._remove(present)
             if present.key == key:
-                agent.superseded = present.superseded
-                agent.takeovers, agent.contested_at = present.takeovers, present.contested_at
-                agent.draining, agent.away = present.draining, present.away
-                agent.quickest = present.quickest
-                agent.attached_since = present.attached_since
-                agent.usage = present.usage
+                agent.resume(present)
             else:
                 replaced = present
-                kept = (*present.superseded, present.key.boot_id)
-                agent.superseded = kept[-_SUPERSEDED_KEPT:]
-                agent.takeovers = (*present.takeovers, now)[-MAX_TAKEOVERS:]
+                agent.take_over(present, now)
         self._agents[key] = agent
         self._by_colo.setdefault(hello.colo, {})[hello.agent_id] = agent
         self._retag(hello.colo, changed=changed)
@@ -290,9 +235,7 @@ class Registry:
         attached ones for which that is a change."""
         self._drained = names
         changed = [
-            agent
-            for agent in self._agents.values()
-            if agent.drained is not ((agent.hello.colo, agent.hello.agent_id) in names)
+            agent for agent in self._agents.values() if agent.drained is not (agent.name in names)
         ]
         for agent in changed:
             agent.drained = not agent.drained
@@ -391,20 +334,3 @@ class Registry:
         del agents[agent.hello.agent_id]
         if not agents:
             del self._by_colo[agent.hello.colo]
-
-
-def _contest(present: Agent, now: float) -> None:
-    """Check a takeover of an attached agent's id by another process.
-
-    Raises:
-        SupersededError: several processes share the id; it is not one that was restarted.
-    """
-    recent = [at for at in present.takeovers if now - at < CONTEST_S]
-    contested = present.contested_at is not None and now - present.contested_at < CONTEST_S
-    if contested or len(recent) >= MAX_TAKEOVERS:
-        present.contested_at = now
-        agent_id, colo = present.hello.agent_id, present.hello.colo
-        raise SupersededError(
-            f"several processes attach as {agent_id} of {colo}, and one of them is attached; give "
-            "each agent of a colo an id of its own"
-        )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from colotrace_proto.messages import FAMILY_SINCE
 
 from colotrace_coordinator.fleet.agents import AgentKey
-from colotrace_coordinator.fleet.registry import Agent
+from colotrace_coordinator.fleet.attached import Agent
 
 from . import faults
 from .faults import Fault

@@ -19,8 +19,9 @@ from colotrace_proto.running import RunningClock, RunningTimer
 from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
+from colotrace_coordinator.fleet.attached import Agent
 from colotrace_coordinator.fleet.link import Closing
-from colotrace_coordinator.fleet.registry import Agent, Registry
+from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.shares import TokenBuckets

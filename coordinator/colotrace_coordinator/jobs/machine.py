@@ -33,7 +33,7 @@ from colotrace_proto.deadlines import (
 from colotrace_proto.messages import AgentId, Frame, JobId, Owner, RefusalReason, Refused
 
 from colotrace_coordinator.fleet.agents import AgentKey
-from colotrace_coordinator.fleet.registry import Agent
+from colotrace_coordinator.fleet.attached import Agent
 
 from . import faults, patience
 from .attempt import Attempt, Taken

@@ -17,10 +17,10 @@ from colotrace_proto.notices import sentence
 from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
-from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.agents import AgentKey, AgentName
+from colotrace_coordinator.fleet.attached import Agent
 from colotrace_coordinator.fleet.fleet import Fleet
 from colotrace_coordinator.fleet.link import Admitted, AgentLink, AgentMessage, Rejected
-from colotrace_coordinator.fleet.registry import Agent, AgentName
 from colotrace_coordinator.metrics import Metrics
 
 from .attempt import Attempt

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import structlog
 
 from colotrace_coordinator.errors import StoreError
+from colotrace_coordinator.fleet.agents import AgentName
 from colotrace_coordinator.fleet.facts import facts_of, trouble_of
-from colotrace_coordinator.fleet.registry import AgentName, Registry
+from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.model import Trouble
 
 from .behind import pause, until_cancelled

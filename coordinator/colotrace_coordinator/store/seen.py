@@ -24,8 +24,8 @@ from sqlalchemy import (
     update,
 )
 
+from colotrace_coordinator.fleet.agents import AgentName
 from colotrace_coordinator.fleet.facts import AgentFacts
-from colotrace_coordinator.fleet.registry import AgentName
 from colotrace_coordinator.model import Trouble
 
 from .database import Database

@@ -8,7 +8,7 @@ import pytest
 from colotrace_coordinator.authority.identity import EnrolledName, IdentityId
 from colotrace_coordinator.enrolment.known import KnownAgents
 from colotrace_coordinator.errors import StoreUnavailableError
-from colotrace_coordinator.fleet.registry import AgentName
+from colotrace_coordinator.fleet.agents import AgentName
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.enrolled import EnrolledAgents
 from colotrace_coordinator.store.enrolments import Enrolments

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from colotrace_coordinator.authority.identity import EnrolledName, IdentityId
 from colotrace_coordinator.errors import StoreError
-from colotrace_coordinator.fleet.registry import AgentName
+from colotrace_coordinator.fleet.agents import AgentName
 
 from .stream import StreamClosedError
 from .tls import AgentCertificate, vouches

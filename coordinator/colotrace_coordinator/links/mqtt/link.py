@@ -38,7 +38,7 @@ from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.authority.identity import IdentityId
 from colotrace_coordinator.errors import BrokerUnreachableError, InvalidReportError
-from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.agents import AgentKey, AgentName
 from colotrace_coordinator.fleet.link import (
     Admitted,
     AgentLink,
@@ -49,7 +49,6 @@ from colotrace_coordinator.fleet.link import (
     Rejection,
 )
 from colotrace_coordinator.fleet.presences import Announced, Event, Gone, Presences
-from colotrace_coordinator.fleet.registry import AgentName
 from colotrace_coordinator.metrics import BrokerMetrics
 from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.peers.relay.relay import Relay

@@ -7,8 +7,9 @@ from colotrace_coordinator.colos.known import ColoFacts
 from colotrace_coordinator.colos.selectors import Tagged
 from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.attached import MAX_TAKEOVERS
 from colotrace_coordinator.fleet.link import AgentLink
-from colotrace_coordinator.fleet.registry import MAX_TAKEOVERS, Registry
+from colotrace_coordinator.fleet.registry import Registry
 from colotrace_proto.locations import Location
 from colotrace_proto.messages import ColoName, Family, Hello, PacketType
 from colotrace_proto.tags import Tag

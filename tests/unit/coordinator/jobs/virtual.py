@@ -4,8 +4,8 @@ from itertools import count
 from typing import cast
 
 from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.attached import Agent
 from colotrace_coordinator.fleet.link import AgentLink
-from colotrace_coordinator.fleet.registry import Agent
 from colotrace_coordinator.jobs.commands import CancelJob, Command, Offer
 from colotrace_coordinator.jobs.index import LiveAttempts
 from colotrace_coordinator.jobs.machine import JobMachine, State

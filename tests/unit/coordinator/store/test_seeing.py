@@ -5,10 +5,10 @@ from typing import cast
 
 import pytest
 from colotrace_coordinator.errors import StoreUnavailableError
-from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.agents import AgentKey, AgentName
 from colotrace_coordinator.fleet.fleet import Fleet
 from colotrace_coordinator.fleet.link import AgentLink
-from colotrace_coordinator.fleet.registry import AgentName, Registry
+from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.model import Trouble
 from colotrace_coordinator.store import seeing
