@@ -208,12 +208,12 @@ async def _enrolling(
     def end_revoked(identities: Collection[IdentityId]) -> None:
         if parts.links.bus is not None:
             parts.links.bus.judge()  # first: the end of its stream is then that of the agent
-        direct.end_revoked(identities)
+        direct.attached.end_revoked(identities)
 
     def tell_renamed(names: Mapping[IdentityId, EnrolledName]) -> None:
         if parts.links.bus is not None:
             parts.links.bus.tell_renamed(names)
-        direct.end_renamed(names)
+        direct.attached.end_renamed(names)
 
     if (renew := parts.links.renew_at_broker) is not None:
         reloads.append(renew)

@@ -51,9 +51,9 @@ async def build(
 
 def _report_queues(metrics: Metrics, links: Links, store: Store) -> None:
     """Let the metrics read these queues when they are asked for."""
-    metrics.stream_messages_waiting.set_function(links.direct.messages_waiting)
-    metrics.streams_blocked.set_function(links.direct.blocked)
-    metrics.agent_certificate_end.set_function(links.direct.first_end)
+    metrics.stream_messages_waiting.set_function(links.direct.attached.messages_waiting)
+    metrics.streams_blocked.set_function(links.direct.attached.blocked)
+    metrics.agent_certificate_end.set_function(links.direct.attached.first_end)
     metrics.audit_waiting.set_function(lambda: store.audit.waiting)
     metrics.audit_dropped.set_function(lambda: store.audit.dropped)
     history = store.history

@@ -1,12 +1,11 @@
 """The gRPC server that agents attach to."""
 
 import asyncio
-import math
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from colotrace_proto.codec.batches import BATCHES_SINCE
@@ -26,7 +25,7 @@ from colotrace_proto.v1 import fleet_pb2 as pb
 from grpc import aio
 from structlog.typing import FilteringBoundLogger
 
-from colotrace_coordinator.authority.identity import EnrolledName, IdentityId
+from colotrace_coordinator.authority.identity import EnrolledName
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import (
     Closing,
@@ -38,8 +37,9 @@ from colotrace_coordinator.fleet.registry import MAX_AGENTS
 from colotrace_coordinator.shares import Shares
 from colotrace_coordinator.turns import Turns
 
+from .attached import RENAMED, Attached, AttachedStreams
 from .calls import bound, read, write
-from .identities import REVOKED, Enrolled, identified
+from .identities import Enrolled, identified
 from .intake import Intake, Origin
 from .options import MAX_STREAMS_OF_ONE
 from .peer import address_of, certificate_of
@@ -60,7 +60,6 @@ HELLO_S = 10.0
 EXPIRY_CHECK_S = 0.5
 """Interval at which the expiry of agents' certificates is checked."""
 STOP_S = 2.0
-RENAMED = "this agent was renamed; attach again"
 _REJECTIONS = {
     Rejection.SUPERSEDED: grpc.StatusCode.ALREADY_EXISTS,
     Rejection.FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -72,27 +71,11 @@ _CLOSINGS = {
 }
 
 
-class _Attached(NamedTuple):
-    """A stream, whose it is, its certificate, if it has one, and as whom it is attached."""
-
-    stream: AgentStream
-    origin: Origin
-    certificate: AgentCertificate | None
-    name: EnrolledName
-
-    @property
-    def identity(self) -> IdentityId | None:
-        """The enrolled agent's identity."""
-        found = self.certificate.identity if self.certificate else None
-        return found.id if found else None
-
-
 class DirectLink:
     """The link of agents that connect themselves. `tls=None` serves without TLS.
 
     A stream's holder is its enrolled agent, its certificate of another CA, or its address without
-    certificates. Each holder has a
-    share of every bounded resource.
+    certificates. Each holder has a share of every bounded resource.
     """
 
     def __init__(
@@ -122,7 +105,6 @@ class DirectLink:
         self._port = port
         self._tls_source = tls
         self._tls: ServerTls | None = None
-        self._wall = wall
         self._expiry_check_s = expiry_check_s
         self._enrolled = enrolled
         self._intake = intake or Intake(clock=clock.now)
@@ -134,10 +116,9 @@ class DirectLink:
         self._heartbeat_s = heartbeat_s
         self._hello_s = hello_s
         self._coordinator_id = secrets.token_bytes(16)
-        self._streams: dict[AgentKey, _Attached] = {}
         self._renames = renames
-        # By agent and process: as whom an agent was attached whose stream ended by a new name.
-        self._former: dict[tuple[IdentityId | None, bytes], AgentKey] = {}
+        self.attached = AttachedStreams(enrolled, most=MAX_STREAMS, renames=renames, wall=wall)
+        self._streams = self.attached.by_agent
         self._expiry_check: asyncio.TimerHandle | None = None
         self._server: aio.Server | None = None
         self._stopping = False
@@ -159,7 +140,7 @@ class DirectLink:
         await server.start()
         self._server = server
         if self._tls is not None:
-            self._end_expired()
+            self._check_expiry()
         self._log.info("agents_listening", address=address, tls=credentials is not None)
         return port
 
@@ -168,7 +149,7 @@ class DirectLink:
         self._stopping = True
         if self._expiry_check is not None:
             self._expiry_check.cancel()
-        self._end_all("the coordinator is stopping")
+        self.attached.end_all("the coordinator is stopping")
         if self._server is not None:
             await self._server.stop(STOP_S)
             self._server = None
@@ -181,27 +162,7 @@ class DirectLink:
             TlsError: the files cannot be used; the former certificates stay in use.
         """
         if self._tls is not None and self._tls.reload():
-            self._end_all("the agents' CA was replaced")
-
-    def _end_all(self, why: str) -> None:
-        for each in self._streams.values():
-            each.stream.end(grpc.StatusCode.UNAVAILABLE, why)
-
-    # For metrics, from any thread
-
-    def messages_waiting(self) -> int:
-        """Messages in the send queues of all streams."""
-        return sum(stream.waiting for stream, *_ in list(self._streams.values()))
-
-    def blocked(self) -> int:
-        """Streams that do not take what is sent to them."""
-        return sum(stream.blocked for stream, *_ in list(self._streams.values()))
-
-    def first_end(self) -> float:
-        """When the first certificate of an agent with a stream ends, in seconds since 1970; NaN if
-        none has a certificate."""
-        ends = map(self._expires_at, list(self._streams.values()))
-        return min((end for end in ends if end < math.inf), default=math.nan)
+            self.attached.end_all("the agents' CA was replaced")
 
     # Commands
 
@@ -309,9 +270,9 @@ class DirectLink:
         # once.
         previous = self._streams.get(key)
         name = EnrolledName(hello.colo, hello.agent_id, hello.city)
-        attached = _Attached(stream, origin, certificate, name)
+        attached = Attached(stream, origin, certificate, name)
         self._streams[key] = attached
-        former = self._former.pop((attached.identity, hello.boot_id), None)
+        former = self.attached.renamed_from(attached.identity, hello.boot_id)
         if former is not None:
             self._events.renamed(former, key)
         verdict = self._events.attached(hello, self)
@@ -334,44 +295,10 @@ class DirectLink:
             ended=lambda: self._ended(key, stream),
         )
 
-    def end_revoked(self, identities: Collection[IdentityId]) -> None:
-        """End the streams of these agents."""
-        for each in self._streams.values():
-            if each.identity in identities:
-                each.stream.end(grpc.StatusCode.UNAUTHENTICATED, REVOKED)
-
-    def end_renamed(self, names: Mapping[IdentityId, EnrolledName]) -> None:
-        """End the streams of these agents, so that they attach again under their new names. Their
-        jobs go on."""
-        if not self._renames:
-            return
-        for key, each in self._streams.items():
-            name = names.get(each.identity) if each.identity else None
-            if name not in (None, each.name):
-                self._former[each.identity, key.boot_id] = key
-                each.stream.end(grpc.StatusCode.UNAVAILABLE, RENAMED)
-        while len(self._former) > MAX_STREAMS:  # of agents that did not come back
-            del self._former[next(iter(self._former))]
-
-    def _end_expired(self) -> None:
-        """End the streams whose certificates have expired. The wall clock may be set meanwhile."""
-        now = self._wall()
-        for each in self._streams.values():
-            if self._expires_at(each) <= now:
-                each.stream.end(
-                    grpc.StatusCode.UNAUTHENTICATED, "the agent's certificate has expired"
-                )
+    def _check_expiry(self) -> None:
+        self.attached.end_expired()
         loop = asyncio.get_running_loop()
-        self._expiry_check = loop.call_later(self._expiry_check_s, self._end_expired)
-
-    def _expires_at(self, attached: _Attached) -> float:
-        """An agent that has renewed its certificate keeps its stream, so that no job is lost."""
-        if attached.certificate is None:
-            return math.inf
-        expires_at = attached.certificate.expires_at
-        if self._enrolled is not None and attached.identity is not None:
-            return max(expires_at, self._enrolled.ends_at(attached.identity))
-        return expires_at
+        self._expiry_check = loop.call_later(self._expiry_check_s, self._check_expiry)
 
     async def _messages(
         self, context: "Context", key: AgentKey, origin: Origin
@@ -404,11 +331,6 @@ class DirectLink:
         present = self._streams.get(key)
         if present is not None and present.stream is stream:
             del self._streams[key]
-            revoked = self._revoked(present.identity)
+            revoked = self.attached.is_revoked(present.identity)
             renamed = stream.trouble == RENAMED
             self._events.detached(key, stream.trouble, revoked=revoked, renamed=renamed)
-
-    def _revoked(self, identity: IdentityId | None) -> bool:
-        """Whether it is an enrolled agent's, and no longer known."""
-        known = self._enrolled
-        return identity is not None and known is not None and not known.ends_at(identity)

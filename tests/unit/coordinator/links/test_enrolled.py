@@ -122,7 +122,7 @@ async def test_renamed_agent_attaches_again_under_its_new_name(bed: Bed) -> None
         await agent.attach()
         _, former, _ = await bed.fleet.next()
         bed.known.name = MOVED
-        bed.link.end_renamed({AGENT.id: MOVED})
+        bed.link.attached.end_renamed({AGENT.id: MOVED})
         code, detail = await agent.ended()
         assert (code, "was renamed" in detail) == ("UNAVAILABLE", True)
     assert (await bed.fleet.next())[0] == "detached"
@@ -130,7 +130,7 @@ async def test_renamed_agent_attaches_again_under_its_new_name(bed: Bed) -> None
     async with bed.agent(boot=bytes(16)) as agent:
         await agent.attach()
         renamed, attached = await bed.fleet.next(), await bed.fleet.next()
-        bed.link.end_renamed({AGENT.id: MOVED})  # seen again by a later look
+        bed.link.attached.end_renamed({AGENT.id: MOVED})  # seen again by a later look
         await agent.say(Heartbeat())
         assert (await bed.fleet.next())[0] == "heard"
     told = attached[2]
@@ -146,7 +146,7 @@ async def test_name_is_that_of_the_certificate_with_a_broker() -> None:
     bed.port = await bed.link.start()
     async with bed.agent() as agent:
         await agent.attach()
-        bed.link.end_renamed({AGENT.id: MOVED})
+        bed.link.attached.end_renamed({AGENT.id: MOVED})
         _, _, told = await bed.fleet.next()
         await agent.say(Heartbeat())
         assert (await bed.fleet.next())[0] == "heard"
@@ -170,9 +170,9 @@ async def test_former_certificate_is_of_no_use_with_a_broker() -> None:
 async def test_revoked_agent_loses_its_stream_and_gets_none(bed: Bed) -> None:
     async with bed.agent() as agent:
         await agent.attach()
-        bed.link.end_revoked([IdentityId("f" * 16)])
+        bed.link.attached.end_revoked([IdentityId("f" * 16)])
         del bed.known.valid[AGENT.id]
-        bed.link.end_revoked([AGENT.id])
+        bed.link.attached.end_revoked([AGENT.id])
         code, detail = await agent.ended()
         assert (code, "was revoked" in detail) == ("UNAUTHENTICATED", True)
     assert [(await bed.fleet.next())[0] for _ in range(2)] == ["attached", "detached"]
@@ -207,12 +207,12 @@ async def test_agent_waits_while_nobody_knows_whether_it_is_revoked(bed: Bed) ->
 
 
 async def test_first_end_of_all_certificates_is_known(bed: Bed) -> None:
-    assert math.isnan(bed.link.first_end())
+    assert math.isnan(bed.link.attached.first_end())
     async with bed.agent() as agent:
         await agent.attach()
-        assert bed.link.first_end() == bed.ends_at
+        assert bed.link.attached.first_end() == bed.ends_at
         bed.known.valid[AGENT.id] = bed.ends_at + HOUR_S
-        assert bed.link.first_end() == bed.ends_at + HOUR_S
+        assert bed.link.attached.first_end() == bed.ends_at + HOUR_S
 
 
 async def test_stream_ends_with_the_newest_certificate(bed: Bed) -> None:
