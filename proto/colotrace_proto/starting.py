@@ -77,8 +77,9 @@ def explain(error: BaseException, program: Program) -> str | None:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, ModuleNotFoundError) and not _is_ours(error.name or ""):
+        package = (error.name or "").partition(".")[0]
         return (
-            f"the Python package {error.name!r} is missing: this program needs the extra "
+            f"the Python package {package!r} is missing: this program needs the extra "
             f"{program.extra!r}; run: {install_line(program.extra)}"
         )
     if isinstance(error, ImportError) and not _is_ours(error.name or ""):
