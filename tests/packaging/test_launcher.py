@@ -2,7 +2,9 @@
 
 import importlib.machinery
 import importlib.util
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,3 +75,19 @@ def test_commands_are_about_the_service_unless_they_name_another(launcher, argum
 )
 def test_file_of_backups_is_found(launcher, arguments, place):
     assert launcher.file_argument(arguments) == place
+
+
+@pytest.mark.parametrize("target", ["there", "missing"])
+def test_link_in_the_way_of_a_backup_is_replaced(launcher, monkeypatch, tmp_path, target):
+    """In /tmp anybody can make one. Nothing is written where it leads."""
+    (tmp_path / "there").write_text("kept")
+    (tmp_path / "backup.part").symlink_to(tmp_path / target)
+    child = {"fork": lambda: 0, "dup2": lambda handle, _: os.write(handle, b"backup")}
+    monkeypatch.setattr(launcher, "os", SimpleNamespace(**vars(os) | child))
+    launcher._write_to(str(tmp_path / "backup"))
+    part = tmp_path / "backup.part"
+    assert not part.is_symlink()
+    assert part.read_text() == "backup"
+    assert part.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "there").read_text() == "kept"
+    assert not (tmp_path / "missing").exists()
