@@ -6,6 +6,7 @@ REPEATABLE READ. Nothing is written, and an older database is not migrated.
 
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from importlib.metadata import version
 from typing import IO
 
@@ -40,7 +41,10 @@ async def save(location: Location, file: IO[bytes], progress: Progress) -> Manif
     engine = engine_of(location, frozen=_must_be_frozen(location))
     written = ArchiveWriter(file)
     try:
-        async with engine.connect() as connection:
+        # Of the database alone: an error of the file is another one.
+        with translated(location):
+            connection = await engine.connect()
+        async with aclosing(connection):
             with translated(location):
                 schema = await _begin(location, connection)
                 metadata = await connection.run_sync(our_tables)
@@ -97,7 +101,6 @@ async def _save_table(
         isinstance(column.type, LargeBinary) and not column.primary_key for column in table.columns
     )
     with written.table(table.name, [column.name for column in table.columns]) as add:
-        # Of the database alone: an error of the file is another one.
         with translated(location):
             result = await connection.stream(select(table))
         fetched = _FETCHED_BLOBS if large else _FETCHED

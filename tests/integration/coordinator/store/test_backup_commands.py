@@ -58,6 +58,15 @@ def test_missing_secret_of_the_authority_is_named(data: Path, tmp_path: Path) ->
     assert "that secret" not in done.stderr
 
 
+def test_database_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    """Not the file; and without the password."""
+    done = run("backup", tmp_path / "backup", "--database", "postgresql://u:SECRET@127.0.0.1:1/x")
+    assert done.returncode != 0
+    assert "127.0.0.1:1/x does not answer" in done.stderr
+    assert "SECRET" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_backup_by_standard_streams(data: Path, tmp_path: Path) -> None:
     """A pipe cannot be read twice, which a ZIP file needs."""
     backup, other = tmp_path / "backup", tmp_path / "other"
