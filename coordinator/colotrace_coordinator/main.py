@@ -89,14 +89,14 @@ def doctor(
 @app.command(epilog=EXIT_CODES)
 def backup(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where to; - is standard output.", dir_okay=False)
+        Path, typer.Argument(metavar="FILE", help="The new file; - is standard output.", dir_okay=False)
     ],
     data: Data = None,
     database: DatabaseUrl = None,
 ) -> None:
-    """Write all of the database to a file, while the coordinator runs or not.
+    """Back up the whole database to a file. The coordinator may run meanwhile.
 
-    The file is for `restore`, also into a database of the other kind. It has everything but the
+    `restore` reads the file, also into a database of the other kind. It has everything but the
     secret of the CA's key, settings, and files that flags name."""
     from .commands import backup as commands
     from .store.location import locate
@@ -108,7 +108,7 @@ def backup(
 def restore(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Of `backup`; - is standard input.", dir_okay=False),
+        typer.Argument(metavar="FILE", help="A file of `backup`; - is standard input.", dir_okay=False),
     ],
     data: Data = None,
     database: DatabaseUrl = None,
@@ -122,7 +122,7 @@ def restore(
     ] = False,
     ca_secret_file: CaSecretFile = None,
 ) -> None:
-    """Make a database of a backup. Stop the coordinators before."""
+    """Restore the database from a backup. Stop all coordinators first."""
     from .commands import backup as commands
     from .settings import choose_secret_file
     from .store.location import locate

@@ -58,8 +58,8 @@ def backup(where: Location, file: Path) -> None:
 def restore(
     where: Location, file: Path, *, replace: bool, secret: str, secret_file: Path | None
 ) -> None:
-    """Make a database of the backup in the file, or on standard input if that is a file. Says if
-    the CA's key cannot be used with the secret, which is not in a backup.
+    """Restore the database from the file, or from standard input if that is a file. Says if the
+    CA's key cannot be used with the secret, which is not in a backup.
 
     Raises:
         SetupError: the file cannot be read, or the database's directory not be written.
@@ -110,7 +110,7 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
 
 
 def _progress(verb: str, rows: int | None) -> Callable[[str, int], None]:
-    """What says how far it is, every few seconds. `rows`: how many there are, if that is known."""
+    """A callback that prints the progress every few seconds. `rows`: their number, if known."""
     next_at = time.monotonic() + _FIRST_PROGRESS_S
 
     def tell(table: str, done: int) -> None:

@@ -41,12 +41,12 @@ class Authorities:
             await session.execute(update(StoredAuthority).values(address=address))
 
     async def all(self) -> list[StoredAuthority]:
-        """Those that are trusted, as they are stored, oldest first."""
+        """The trusted authorities as they are stored, oldest first."""
         async with self._database.session() as session:
             return await _trusted(session)
 
     async def described(self) -> StoredAuthority | None:
-        """The one that signs now, as it is stored; None if there is none yet."""
+        """The authority that signs now, as it is stored; None if there is none yet."""
         now, stored = self._clock(), await self.all()
         return next((each for each in reversed(stored) if each.signs_at <= now), None)
 
@@ -74,7 +74,7 @@ class Authorities:
         return Generations([self._opened(each, seal) for each in stored], clock=self._clock)
 
     async def read(self, known: Generations, seal: Seal) -> None:
-        """Have `known` trust what is stored now.
+        """Update `known` to the authorities that are stored now.
 
         Raises:
             SetupError: the key of one that is not known was encrypted under another secret.
@@ -117,7 +117,7 @@ class Authorities:
         return signs_at
 
     async def retire(self, numbers: Collection[int] | None = None) -> int:
-        """Trust these no more, or by default all but the one that signs; how many that were.
+        """Stop trusting these authorities, by default all but the newest. Returns how many.
 
         Raises:
             SetupError: the one that replaces them does not sign yet.
