@@ -89,14 +89,15 @@ def doctor(
 @app.command(epilog=EXIT_CODES)
 def backup(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The new file; - is standard output.", dir_okay=False)
+        Path,
+        typer.Argument(metavar="FILE", help="The new file; - is standard output.", dir_okay=False),
     ],
     data: Data = None,
     database: DatabaseUrl = None,
 ) -> None:
     """Back up the whole database to a file. The coordinator may run meanwhile.
 
-    `restore` reads the file, also into a database of the other kind. It has everything but the
+    `restore` reads it, also into a database of the other kind. The file has all but the
     secret of the CA's key, settings, and files that flags name."""
     from .commands import backup as commands
     from .store.location import locate
@@ -108,7 +109,9 @@ def backup(
 def restore(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A file of `backup`; - is standard input.", dir_okay=False),
+        typer.Argument(
+            metavar="FILE", help="A file of `backup`; - is standard input.", dir_okay=False
+        ),
     ],
     data: Data = None,
     database: DatabaseUrl = None,
