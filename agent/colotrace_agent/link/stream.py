@@ -1,6 +1,7 @@
 """The gRPC stream to a coordinator: attached again with back-off whenever it ends."""
 
 import asyncio
+import gc
 import math
 import random
 from contextlib import suppress
@@ -160,6 +161,9 @@ class Stream:
             if refused:
                 pause_s = self._back_off.refused()
             await self._pause(pause_s, refused=refused)
+            # A failed call is part of a reference cycle, and its closed channel keeps connecting as
+            # long as the call exists.
+            gc.collect()
 
     async def _pause(self, pause_s: float, *, refused: bool) -> None:
         """Waits before the next attempt. A job ends the wait: its coordinator must be up."""

@@ -1,6 +1,7 @@
 """An agent and whoever answers as its coordinator, over real TLS and gRPC."""
 
 import asyncio
+import gc
 import ssl
 from collections.abc import Callable
 from itertools import chain, repeat
@@ -336,3 +337,25 @@ async def test_certificate_that_ends_while_attached_is_named_at_once(
             authority.issue("den01", valid_h=(-2, -1))
             link.renew()  # attaches again
             assert "it ended at" in await log.next()
+
+
+async def test_failed_attempts_leave_nothing_that_connects(
+    authority: Authority, jobs: Jobs, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt verifies the certificate, and connects once: its channel goes with it."""
+    for pause in ("MIN_PAUSE_S", "MAX_PAUSE_S", "MAX_SLOW_PAUSE_S"):
+        monkeypatch.setattr(backoff, pause, 0.3)
+    listener, attempts = Listener(authority), 10
+    where = await listener.start()
+    link = Stream(where, IDENTITY, jobs, tls=tls(authority), clock=RunningClock())
+    gc.disable()  # an idle agent makes so little garbage that the collector hardly ever runs
+    running_link = asyncio.create_task(link.run(), name="link")
+    try:
+        for _ in range(attempts):
+            assert "UNAVAILABLE" in await log.next()
+    finally:
+        gc.enable()
+        running_link.cancel()
+        await asyncio.gather(running_link, return_exceptions=True)
+        await listener.stop()
+    assert listener.handshakes <= 2 * (attempts + 1)
