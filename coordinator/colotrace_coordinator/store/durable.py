@@ -24,6 +24,7 @@ def written_whole(file: Path, *, mode: int = 0o600) -> Iterator[IO[bytes]]:
         raise _not_written(file, error) from error
     try:
         with os.fdopen(handle, "wb") as opened:
+            os.fchmod(handle, mode)  # whatever the umask is
             yield opened
             opened.flush()
             os.fsync(opened.fileno())
