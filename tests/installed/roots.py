@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import select
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -209,6 +211,12 @@ class Root:
     def kill(self) -> None:
         """End the host at once, as a power failure does."""
         if self._nspawn is not None:
+            # Its systemd would go on without nspawn; all other processes end with it.
+            with contextlib.suppress(RootError, ProcessLookupError):
+                leader = os.pidfd_open(self._leader())
+                signal.pidfd_send_signal(leader, signal.SIGKILL)
+                select.select([leader], [], [], _STOP_S)  # readable once it has ended
+                os.close(leader)
             self._nspawn.kill()
             self._nspawn.wait()
             self._nspawn = None

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from lab import namespaces
 
 from installed.bases import SUITES, base
 from installed.roots import EXAMPLE4, world
@@ -25,3 +26,7 @@ def test_hosts_boot_and_reach_each_other(suite: str, tmp_path: Path) -> None:
         assert first.run("cat", "/root/kept") == "kept\n"
         assert first.run("systemctl", "is-active", "dbus").strip() == "active"
         second.power_off()
+        network = f"net:[{(namespaces.DIRECTORY / first.namespace).stat().st_ino}]"
+        assert network in namespaces.in_use()
+        made.remove(first)
+        assert network not in namespaces.in_use()
