@@ -84,7 +84,7 @@ def test_link_in_the_way_of_a_backup_is_replaced(launcher, monkeypatch, tmp_path
     (tmp_path / "backup.part").symlink_to(tmp_path / target)
     child = {"fork": lambda: 0, "dup2": lambda handle, _: os.write(handle, b"backup")}
     monkeypatch.setattr(launcher, "os", SimpleNamespace(**vars(os) | child))
-    launcher._write_to(str(tmp_path / "backup"))
+    launcher.write_to(str(tmp_path / "backup"))
     part = tmp_path / "backup.part"
     assert not part.is_symlink()
     assert part.read_text() == "backup"
