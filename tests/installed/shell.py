@@ -35,7 +35,9 @@ class Shell:
         """
         mark = secrets.token_hex(8)
         assert self._process.stdin
-        self._process.stdin.write(f"{command}\nprintf '\\n{mark} %s\\n' $?\n".encode())
+        # ssh would read what is typed next.
+        typed = f"{{ {command}\n}} < /dev/null\nprintf '\\n{mark} %s\\n' $?\n"
+        self._process.stdin.write(typed.encode())
         self._process.stdin.flush()
         printed, status = self._until(mark.encode(), time.monotonic() + timeout, command)
         if status:

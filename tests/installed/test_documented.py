@@ -122,7 +122,7 @@ def test_tasks_of_the_operations_page(suite: str, tmp_path: Path) -> None:
             ("sin01", ""),
         ]
         database = operator.trace.run(
-            "runuser", "-u", "postgres", "--", "psql", "-Atc",
+            "env", "--chdir=/", "runuser", "-u", "postgres", "--", "psql", "-Atc",
             "select count(*) from agents", "colotrace",
         )  # fmt: skip
         assert int(database) == 3
