@@ -125,7 +125,8 @@ def test_tasks_of_the_operations_page(suite: str, tmp_path: Path) -> None:
             "env", "--chdir=/", "runuser", "-u", "postgres", "--", "psql", "-Atc",
             "select count(*) from agents", "colotrace",
         )  # fmt: skip
-        assert int(database) == 3
+        assert int(database) == 4  # the forgotten one is kept, as revoked
+        assert len(operator.agents()) == 3
 
 
 def _hosts_of_an_operator(made: World, suite: str) -> list[Root]:
