@@ -41,7 +41,7 @@ _REFUSALS = frozenset(
 _HEARTBEATS_MISSED = 3
 BUSY_HEARTBEAT_S = 1.0
 FIRST_HEARTBEAT_S = 10.0
-"""An operator who has just started an agent looks at its numbers."""
+"""The first heartbeat comes soon, so that the list of agents has its numbers after a start."""
 _JITTER = 0.2  # share by which intervals vary, so that heartbeats of many agents spread
 _BATCH_BYTES = 65_536
 

@@ -125,8 +125,8 @@ class Authority:
         return _key_text(self._key)
 
     def cross_sign(self, successor: Authority) -> bytes:
-        """A certificate for the successor's name and key, PEM: whoever trusts this authority alone
-        can so verify what the successor signs."""
+        """A certificate for the successor's name and key, PEM. With it, programs that trust this
+        authority alone can verify certificates of the successor."""
         ends = min(self._own.not_valid_after_utc, successor._own.not_valid_after_utc)
         certificate = (
             _begun(

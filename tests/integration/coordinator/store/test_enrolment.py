@@ -153,7 +153,7 @@ async def test_answer_that_was_lost_is_asked_for_again(
 async def test_answer_is_not_given_again_once_the_token_was_revoked(
     enrolments: Enrolments,
 ) -> None:
-    """Its operator does not trust who has it."""
+    """A revoked token is refused, even with a key that has joined by it."""
     secret = await token(enrolments)
     await join(enrolments, secret)
     [line] = await enrolments.all()

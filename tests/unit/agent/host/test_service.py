@@ -1,4 +1,4 @@
-"""What is told of the unit that runs the agent."""
+"""The state of the systemd unit that runs the agent, as it is printed."""
 
 import pytest
 from colotrace_agent.host import service
