@@ -261,6 +261,17 @@ def test_broker(fleet: EnrolledFleet, broker: Broker) -> None:
     assert "Connection refused" in finding["detail"]
 
 
+def test_revoked_agent(fleet: EnrolledFleet) -> None:
+    """Its own certificate is still valid, and the coordinator's is."""
+    assert "enrolment" not in check(fleet)
+    fleet.command("agent", "revoke", f"den01/{DEN.agent_id}")
+    fleet.wait_logged(DEN.agent_id, "this agent was revoked")
+    found = check(fleet)
+    assert found["enrolment"]["status"] == "FAIL"
+    assert found["enrolment"]["detail"] == "this agent was revoked"
+    assert "agent enroll, remove the agent's state directory" in found["enrolment"]["remedy"]
+
+
 def test_stopped_coordinator(fleet: EnrolledFleet) -> None:
     """The last test."""
     fleet.stop_coordinator()

@@ -148,6 +148,12 @@ def judge_mtu(address: str, mtu: int) -> Finding:
     return ok(check, f"{mtu} to {address}")
 
 
+def judge_refusal(refusal: str) -> Finding:
+    """Judge the coordinator's words to an agent that may not attach: the fault; the remedy."""
+    fault, _, remedy = refusal.partition("; ")
+    return fail("enrolment", fault, remedy or "see the coordinator's log")
+
+
 def judge_large(took_s: float | None) -> Finding:
     """A request of several full packets was answered late, or not at all (None), and a small one
     at once. TCP may find a smaller size by itself, after losses (tcp_mtu_probing)."""
@@ -227,7 +233,7 @@ def _validity(der: bytes) -> tuple[float, float]:
 def _grpc(uplink: Uplink) -> Iterator[Finding]:
     check = "coordinator"
     try:
-        small_s, large_s = try_calls(uplink.coordinator, tls=uplink.tls)
+        small_s, large_s, refusal = try_calls(uplink.coordinator, tls=uplink.tls)
     except LargeUnansweredError:
         yield ok(check, f"answers at {uplink.coordinator}")
         yield judge_large(None)
@@ -249,6 +255,8 @@ def _grpc(uplink: Uplink) -> Iterator[Finding]:
         )
     else:
         yield ok(check, f"answers at {uplink.coordinator} after {small_s * 1e3:.0f} ms")
+        if refusal:
+            yield judge_refusal(refusal)
         if large_s - small_s > _LATE_S:
             yield judge_large(large_s)
 

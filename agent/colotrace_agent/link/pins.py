@@ -25,7 +25,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from .tls import AgentCertificateError, CoordinatorCertificateError, Pem
 
-_ANEW = "make a join token with colotrace-coordinator agent enroll, and join anew"
+_ANEW = (
+    "make a join token with colotrace-coordinator agent enroll, remove this agent's state "
+    "directory, and join anew"
+)
 _MOST_ADDRESSES = 4
 _VERDICT_S = 1.0
 _MOST = 16

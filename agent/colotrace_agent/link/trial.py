@@ -1,10 +1,15 @@
-"""Tries whether a coordinator answers, on the same way as a stream, without attaching."""
+"""Tries whether a coordinator answers and knows this agent, on the same way as a stream, without
+attaching."""
 
 import asyncio
 import time
+from typing import NamedTuple
 
 import grpc
+from colotrace_proto import codec
+from colotrace_proto.messages import Heartbeat
 from colotrace_proto.running import RunningClock
+from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 
 from colotrace_agent.errors import AgentError
 
@@ -26,8 +31,17 @@ class LargeUnansweredError(AgentError):
     """The coordinator answers small calls, and not large ones."""
 
 
-def try_calls(coordinator: str, *, tls: Tls | None) -> tuple[float, float]:
-    """Make a small call, and then one of several packets. Returns how many seconds each took.
+class Trial(NamedTuple):
+    """How many seconds a small call took and one of several packets, and why this agent could not
+    attach: "" if it could."""
+
+    small_s: float
+    large_s: float
+    refusal: str
+
+
+def try_calls(coordinator: str, *, tls: Tls | None) -> Trial:
+    """Make a small call, one of several packets, and a stream that ends before it attaches.
 
     Raises:
         AgentError: the coordinator cannot be reached, or one of the certificates is not accepted.
@@ -38,7 +52,7 @@ def try_calls(coordinator: str, *, tls: Tls | None) -> tuple[float, float]:
     return asyncio.run(_try(coordinator, tls))
 
 
-async def _try(coordinator: str, tls: Tls | None) -> tuple[float, float]:
+async def _try(coordinator: str, tls: Tls | None) -> Trial:
     clock, resolver = RunningClock(), link_resolver()
     try:
         dialer = Dialer(coordinator, tls=tls, clock=clock, resolver=resolver)
@@ -46,9 +60,10 @@ async def _try(coordinator: str, tls: Tls | None) -> tuple[float, float]:
             call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_METHOD)
             small_s = await _answered(call, ())
             try:
-                return small_s, await _answered(call, (_PADDING,))
+                large_s = await _answered(call, (_PADDING,))
             except (OSError, UnansweredError) as error:
                 raise LargeUnansweredError(str(error)) from error
+            return Trial(small_s, large_s, await _refusal(channel))
     finally:
         await resolver.close()
         clock.close()
@@ -66,3 +81,16 @@ async def _answered(
         if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
             raise OSError(f"{error.code().name}: {error.details()}") from error
     return time.monotonic() - began
+
+
+async def _refusal(channel: grpc.aio.Channel) -> str:
+    """Why the coordinator refuses the certificate; it does so before it refuses a stream that
+    begins with another message than Hello."""
+    stream = FleetStub(channel).Attach(timeout=_ANSWER_S)
+    try:
+        await stream.write(codec.encode_from_agent(Heartbeat()))
+        await stream.read()
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        pass  # it has ended
+    refused = await stream.code() is grpc.StatusCode.UNAUTHENTICATED
+    return await stream.details() if refused else ""

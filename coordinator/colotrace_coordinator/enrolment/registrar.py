@@ -33,7 +33,10 @@ _COPIED = (
     "its certificate was renewed by two: somebody may have copied its key, or its host was set "
     "back to an earlier state"
 )
-_AGAIN = "make a join token with colotrace-coordinator agent enroll, and join anew"
+_AGAIN = (
+    "make a join token with colotrace-coordinator agent enroll, remove the agent's state "
+    "directory, and join anew"
+)
 
 log = structlog.get_logger(__name__)
 

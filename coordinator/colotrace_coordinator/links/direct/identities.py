@@ -3,7 +3,7 @@
 from typing import Protocol
 
 import grpc
-from colotrace_proto.messages import Hello
+from colotrace_proto.messages import FromAgent, Hello
 from msgspec.structs import replace
 
 from colotrace_coordinator.authority.identity import EnrolledName, IdentityId
@@ -15,7 +15,7 @@ from .tls import AgentCertificate, vouches
 
 REVOKED = (
     "this agent was revoked; to use this host again, make a join token with "
-    "colotrace-coordinator agent enroll and join anew"
+    "colotrace-coordinator agent enroll, remove the agent's state directory, and join anew"
 )
 FORMER_NAME = "its certificate has a former name of this agent; restart the agent, which renews it"
 
@@ -43,7 +43,7 @@ class Enrolled(Protocol):
 
 
 async def identified(
-    hello: Hello,
+    first: FromAgent | None,
     certificate: AgentCertificate | None,
     enrolled: Enrolled | None,
     *,
@@ -52,13 +52,18 @@ async def identified(
     """The first message, with the name that an enrolled agent has now; without `renames`, with that
     in its certificate.
 
+    Another message than Hello is refused after the identity, so that an agent's check gets to know
+    whether it could attach.
+
     Raises:
         StreamClosedError: the certificate is for another colo or for no agent, or the agent is
-            revoked, or has a certificate for a former name without `renames`.
+            revoked, or has a certificate for a former name without `renames`; or the message is
+            not Hello.
     """
     if certificate is None:
-        return hello
+        return _hello(first)
     if enrolled is None:
+        hello = _hello(first)
         if not vouches(certificate.names, hello):
             detail = f"the certificate does not name the colo {hello.colo}"
             raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
@@ -76,8 +81,15 @@ async def identified(
         raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail) from error
     if name is None:
         raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, REVOKED)
-    if renames:
-        return replace(hello, **name._asdict())
     if former:
         raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, FORMER_NAME)
-    return replace(hello, colo=identity.colo, agent_id=identity.agent_id)
+    if renames:
+        return replace(_hello(first), **name._asdict())
+    return replace(_hello(first), colo=identity.colo, agent_id=identity.agent_id)
+
+
+def _hello(first: FromAgent | None) -> Hello:
+    if not isinstance(first, Hello):
+        detail = "the first message is not Hello"
+        raise StreamClosedError(grpc.StatusCode.FAILED_PRECONDITION, detail)
+    return first

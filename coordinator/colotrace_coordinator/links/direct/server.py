@@ -211,8 +211,8 @@ class DirectLink:
                 (shown,) = context.auth_context().get("x509_pem_cert", (b"",))
                 certificate = certificate_of(shown)
             holder = certificate.holder if certificate else address_of(context.peer())
-            hello = await self._hello(context, holder)
-            hello = await identified(hello, certificate, self._enrolled, renames=self._renames)
+            first = await self._first(context, holder)
+            hello = await identified(first, certificate, self._enrolled, renames=self._renames)
             origin = (holder, str(hello.colo), str(hello.agent_id))
             self._intake.admit(origin)
         except StreamClosedError as end:
@@ -229,7 +229,8 @@ class DirectLink:
         finally:
             self._shares.release(holder)
 
-    async def _hello(self, context: "Context", holder: str) -> Hello:
+    async def _first(self, context: "Context", holder: str) -> FromAgent | None:
+        """The first message; None if it is a frame."""
         if self._stopping:
             raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, "the coordinator is stopping")
         until = self._clock.now() + self._hello_s
@@ -243,12 +244,7 @@ class DirectLink:
                 raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail) from None
             detail = f"no Hello within {self._hello_s:g} s"
             raise StreamClosedError(grpc.StatusCode.DEADLINE_EXCEEDED, detail) from None
-        hello = self._intake.hello(holder, payload)
-        if not isinstance(hello, Hello):
-            raise StreamClosedError(
-                grpc.StatusCode.FAILED_PRECONDITION, "the first message is not Hello"
-            )
-        return hello
+        return self._intake.hello(holder, payload)
 
     async def _attached(
         self,
