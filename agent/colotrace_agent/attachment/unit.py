@@ -3,7 +3,7 @@
 from colotrace_proto.findings import Finding, ok, warn
 
 from colotrace_agent.host import service
-from colotrace_agent.host.service import UNIT
+from colotrace_agent.host.service import SETTINGS, UNIT
 
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts")
 _MANY = 3
@@ -12,6 +12,21 @@ _MANY = 3
 def findings() -> list[Finding]:
     """What systemd says; nothing without it."""
     return judge(service.properties(_PROPERTIES))
+
+
+def judge_unchecked(variable: str) -> list[Finding]:
+    """`variable` of the unit's settings says where an agent attaches that has not joined; "" if
+    none does. Only systemd reads that file as it is meant."""
+    if not variable:
+        return []
+    return [
+        warn(
+            "settings",
+            f"{SETTINGS} has {variable}, and what it says was not checked",
+            f"systemd-run --pipe --quiet --property=EnvironmentFile={SETTINGS} "
+            "colotrace-agent check",
+        )
+    ]
 
 
 def judge(state: dict[str, str]) -> list[Finding]:

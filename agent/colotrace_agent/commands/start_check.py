@@ -84,7 +84,8 @@ def start(
         with_ascii_host,
     )
 
-    from colotrace_agent.host import accounts
+    from colotrace_agent.attachment import unit
+    from colotrace_agent.host import accounts, service
     from colotrace_agent.host.diagnosis import ruleset
 
     coordinator, colo = with_ascii_host(coordinator), colo.lower()
@@ -103,6 +104,8 @@ def start(
         elif coordinator or mqtt:
             files = (tls_cert, tls_key, tls_ca)
             uplink = _of_flags(coordinator, mqtt, files, mqtt_ca, insecure=insecure)
+        else:
+            before += unit.judge_unchecked(service.other_identity())
     except StartError as error:
         before.append(fail("settings", str(error), "correct them; run does not start, either"))
     except OSError as error:

@@ -154,6 +154,13 @@ def test_missing_unit_is_not_mentioned() -> None:
     assert unit.judge({}) == []
 
 
+def test_settings_of_the_unit_that_were_not_checked() -> None:
+    [found] = unit.judge_unchecked("COLOTRACE_COORDINATOR")
+    assert found.status is Status.WARN
+    assert "/etc/colotrace/agent.env has COLOTRACE_COORDINATOR" in found.detail
+    assert unit.judge_unchecked("") == []
+
+
 def test_short_trace() -> None:
     hop = bytes([192, 0, 2, 1])
     replies = Replies(ttl=(1,), rtt_ns=(5,), node=(0,), nodes=(Node(hop),))
