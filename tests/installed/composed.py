@@ -20,7 +20,7 @@ from eventually import wait_until
 
 from installed.bases import base
 from installed.containers import Engine, network
-from installed.roots import World
+from installed.world import World
 
 _APT = "apt-get -qq update && apt-get -qq install -y --no-install-recommends"
 _POSTGRES = r"""#!/bin/sh

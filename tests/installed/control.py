@@ -14,7 +14,8 @@ from typing import Any
 from lab.owner import MARK
 
 from installed.bases import CHECKOUT
-from installed.roots import Root, World
+from installed.roots import Root
+from installed.world import World
 
 DIRECTORY = CHECKOUT / "deploy" / "ansible"
 USER = "ansible"

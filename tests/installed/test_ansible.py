@@ -15,7 +15,8 @@ from installed import debs
 from installed.bases import SUITES, base
 from installed.control import Control
 from installed.operator import Operator
-from installed.roots import Root, World, world
+from installed.roots import Root
+from installed.world import World, world
 
 COLO = "den01"
 CHANGED = "0.99.0"

@@ -20,7 +20,7 @@ from lab import Lab
 
 from installed.composed import Composed
 from installed.containers import Engine
-from installed.roots import world
+from installed.world import world
 
 pytestmark = pytest.mark.xdist_group("containers")  # one podman
 

@@ -17,7 +17,8 @@ from packaging.utils import canonicalize_name
 
 from installed.bases import CHECKOUT, base
 from installed.containers import TARGETS, Engine, network
-from installed.roots import Root, world
+from installed.roots import Root
+from installed.world import world
 
 pytestmark = pytest.mark.xdist_group("containers")
 

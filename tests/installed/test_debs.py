@@ -16,7 +16,8 @@ from eventually import wait_until
 from installed import debs
 from installed.bases import SUITES, base
 from installed.operator import Operator
-from installed.roots import SILENT, Root, RootError, World, world
+from installed.roots import Root, RootError
+from installed.world import SILENT, World, world
 
 AGENT, COORDINATOR = "colotrace-agent", "colotrace-coordinator"
 MOST_EXPOSED = 1.5

@@ -18,8 +18,9 @@ from installed import debs
 from installed.bases import SUITES, base
 from installed.console import Typed, filled, sessions
 from installed.operator import Operator
-from installed.roots import Root, World, world
+from installed.roots import Root
 from installed.shell import Shell
+from installed.world import World, world
 
 SDK = "sdk.py"
 """The file in which a user keeps the page's Python sample."""

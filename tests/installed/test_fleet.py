@@ -14,7 +14,8 @@ from eventually import wait_until
 from installed import debs
 from installed.bases import SUITES, base
 from installed.operator import Operator
-from installed.roots import SILENT, Root, World, world
+from installed.roots import Root
+from installed.world import SILENT, World, world
 
 AGENT, COORDINATOR = "colotrace-agent.service", "colotrace-coordinator.service"
 MANY = 50

@@ -6,7 +6,7 @@ import pytest
 from lab import namespaces
 
 from installed.bases import SUITES, base
-from installed.roots import EXAMPLE4, world
+from installed.world import EXAMPLE4, world
 
 
 @pytest.mark.parametrize("suite", SUITES)
