@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from colotrace_proto.spans import seconds_in
 
 from .connected import Connection, connected
 from .flags import EXIT_CODES, Json, NewCity
@@ -128,12 +129,12 @@ def enroll(
         int,
         typer.Option(envvar="COLOTRACE_USES", min=1, max=10_000, help="How many agents it enrols."),
     ] = 1,
-    expires_s: Annotated[
-        int,
+    expires: Annotated[
+        str,
         typer.Option(
-            envvar="COLOTRACE_EXPIRES_S", min=1, max=366 * 86_400, help="Valid for so many seconds."
+            envvar="COLOTRACE_EXPIRES", metavar="TIME", help="How long it is valid: 30m, 1h, 7d."
         ),
-    ] = 3_600,
+    ] = "1h",
     as_json: Json = False,
     connection: Connection,
 ) -> None:
@@ -141,6 +142,10 @@ def enroll(
     settings = connection.settings()
     from colotrace_cli import administering
 
+    try:
+        expires_s = seconds_in(expires)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--expires") from error
     body = {"colo": colo, "city": city, "uses": uses, "expires_s": expires_s}
     administering.administer(
         settings, "POST", "/join-tokens", body, line=administering.join_command, as_json=as_json

@@ -148,11 +148,6 @@ class Authority:
         """When the authority's own certificate ends, in Unix seconds."""
         return self._own.not_valid_after_utc.timestamp()
 
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of the certificate in DER: what join tokens name."""
-        return hashlib.sha256(self._own.public_bytes(Encoding.DER)).digest()
-
     def for_agent(
         self,
         identity: AgentIdentity,

@@ -62,11 +62,6 @@ class Generations:
         return b"".join(each.authority.certificate for each in self.trusted)
 
     @property
-    def digest(self) -> bytes:
-        """See `Authority`: of the one that signs now."""
-        return self.signing.digest
-
-    @property
     def ends_at(self) -> float:
         """When the certificate of the one that signs now ends, in Unix seconds."""
         return self.signing.ends_at

@@ -1,10 +1,10 @@
 """The commands of `agent`."""
 
 import json
-import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from colotrace_proto.spans import seconds_in
 from colotrace_proto.text import safe
 
 from colotrace_coordinator.enrolment.administration import Administration, checked_colo
@@ -16,8 +16,6 @@ from colotrace_coordinator.store.location import Location
 from .opened import on_database
 from .printed import instant, print_table, write
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_TIME = re.compile(r"([0-9]{1,6})([smhd])")
 _MIB = 1 << 20
 
 
@@ -171,8 +169,10 @@ def _do(where: Location, act: Callable[[Administration], Awaitable[object]]) -> 
 
 
 def _seconds(text: str) -> float:
-    found = _TIME.fullmatch(text.strip().lower())
-    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
+    try:
+        seconds = seconds_in(text)
+    except ValueError:
+        seconds = 0
     if not 0 < seconds <= MAX_LIFETIME_S:
         raise SetupError(f"--expires {text}: give a time of up to 366 days, like 30m, 1h or 7d")
     return seconds

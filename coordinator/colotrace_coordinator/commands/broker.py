@@ -57,7 +57,10 @@ def write_files(
             if follow:
                 await files.follow()
         except OSError as error:
-            raise SetupError(f"--out {out}: {error.filename}: {error.strerror}") from error
+            raise SetupError(
+                f"--out {error.filename or out}: {error.strerror}; give a directory that this user "
+                "may write, on a disk that has space"
+            ) from error
 
     with contextlib.suppress(KeyboardInterrupt):
         on_database(where, run, makes=True)

@@ -41,7 +41,7 @@ MOST_OF_CITY = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolling:
+class FreshToken:
     """A new join token: its id, and its text, which is never shown again."""
 
     id: str
@@ -132,7 +132,7 @@ class Administration:
 
     async def enroll(
         self, *, colo: str, city: str, uses: int, lifetime_s: float, address: str = ""
-    ) -> Enrolling:
+    ) -> FreshToken:
         """A join token for `uses` agents of a colo. `address`: where they reach --join of a
         coordinator; that of the one that started last by default.
 
@@ -160,7 +160,7 @@ class Administration:
             authority=certificate.fingerprint(SHA256()),
             secret=issued.secret,
         )
-        return Enrolling(issued.id, token.encode())
+        return FreshToken(issued.id, token.encode())
 
     async def tokens(self) -> Sequence[Enrolment]:
         """All join tokens, oldest first."""

@@ -34,6 +34,7 @@ from colotrace_proto.enrolment import MAX_MESSAGE, RENEWABLE_S, Certified
 from colotrace_proto.join_tokens import JoinToken
 from colotrace_proto.messages import ColoName
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from manual_clock import ManualClock
 from prometheus_client import CollectorRegistry
@@ -78,7 +79,8 @@ class Bed:
     async def token(self, **changed: bytes) -> JoinToken:
         """A join token for one agent of den01."""
         secret = (await self.enrolments.issue(DEN, city="Denver", uses=1, lifetime_s=3_600)).secret
-        parts = {"authority": self.authority.digest, "secret": secret, **changed}
+        certificate = x509.load_pem_x509_certificate(self.authority.certificate)
+        parts = {"authority": certificate.fingerprint(SHA256()), "secret": secret, **changed}
         return JoinToken(address=self.address, colo=DEN, **parts)
 
     async def join(self, token: JoinToken, key: bytes, agent_id: str = "a1") -> Certified:

@@ -58,7 +58,7 @@ class Administration(Protocol):
 
     async def enroll(
         self, *, colo: str, city: str, uses: int, lifetime_s: float, address: str = ""
-    ) -> "Enrolling":
+    ) -> "FreshToken":
         """A join token."""
 
     async def tokens(self) -> Sequence[Enrolment]:
@@ -74,7 +74,7 @@ class Administration(Protocol):
         """Delete a colo."""
 
 
-class Enrolling(Protocol):
+class FreshToken(Protocol):
     """A new join token."""
 
     @property

@@ -88,9 +88,9 @@ def test_forgotten_agent_is_named_as_it_was(api, run, envelope):
 def test_enroll_prints_the_line_to_paste_and_nothing_else(api, run, envelope):
     command = "colotrace-agent join ctj_" + "x" * 300
     api.answers(envelope({"id": "t", "token": "ctj_x", "command": command}))
-    words = ("--colo", "den01", "--city", "Denver, CO, US", "--uses", "3")
+    words = ("--colo", "den01", "--city", "Denver, CO, US", "--uses", "3", "--expires", "2d")
     assert run("agents", "enroll", *words).stdout == command + "\n"
-    body = {"colo": "den01", "city": "Denver, CO, US", "uses": 3, "expires_s": 3_600}
+    body = {"colo": "den01", "city": "Denver, CO, US", "uses": 3, "expires_s": 172_800}
     assert asked(api) == ("POST", "/fleet/join-tokens", body)
 
 
