@@ -208,9 +208,7 @@ def start(
                 "--state-dir says what this agent is; leave out --colo, --city, --coordinator, "
                 "--agent-id, --insecure and --tls-…"
             )
-        kept = state.settings()
-        if mqtt or kept.mqtt:
-            kept = _named_anew(state)
+        kept = _settings_by_now(state)
         colo, city, agent_id, coordinator = kept.colo, kept.city, kept.agent_id, kept.coordinator
         tls_cert = tls_key = state.agent
         tls_ca = state.authority
@@ -325,9 +323,9 @@ def start(
     asyncio.run(run(settings))
 
 
-def _named_anew(state: "StateDirectory") -> "Settings":
-    """The settings after a renewal: an operator can have renamed the agent, and a name at a broker
-    cannot change while the agent runs. Without an answer they are as before."""
+def _settings_by_now(state: "StateDirectory") -> "Settings":
+    """The settings after a renewal: the coordinator can have got a broker, or renamed the agent,
+    and neither can change while the agent runs. Without an answer they are as before."""
     from colotrace_agent.enrolment.renewal import Renewal
 
     try:
