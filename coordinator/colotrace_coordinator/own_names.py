@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 
 from colotrace_proto.hostnames import as_ascii, is_host_name
@@ -57,3 +58,12 @@ def own_names() -> tuple[str, ...]:
             probe.connect((address, _ANY_PORT))
             names.append(str(probe.getsockname()[0]))
     return tuple(dict.fromkeys(names)) or LOCAL_NAMES
+
+
+def named_or_own(given: Iterable[str]) -> tuple[str, ...]:
+    """The names and addresses of `--name`, each once; this host's if there are none.
+
+    Raises:
+        SetupError: one is malformed.
+    """
+    return tuple(dict.fromkeys(checked_name(each) for each in given)) or own_names()

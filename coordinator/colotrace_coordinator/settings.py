@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .errors import SetupError
 from .listen import Address, Network
-from .own_names import checked_name, own_names
+from .own_names import named_or_own
 from .store.location import Location
 
 if TYPE_CHECKING:
@@ -157,7 +157,10 @@ def choose_authority(
             "COLOTRACE_CA_SECRET, in a file by --ca-secret-file, or have it created in a directory "
             "by --data"
         )
-    chosen = tuple(dict.fromkeys(checked_name(name) for name in names)) or own_names()
     return OwnAuthority(
-        names=chosen, join=join, secret=secret, secret_file=secret_file, lifetime_s=lifetime_s
+        names=named_or_own(names),
+        join=join,
+        secret=secret,
+        secret_file=secret_file,
+        lifetime_s=lifetime_s,
     )

@@ -14,8 +14,8 @@ import documents
 import manpages
 
 ROOT = Path(__file__).parents[2]
-DEBIAN = ROOT / "deploy" / "debian"
-SYSTEMD = ROOT / "deploy" / "systemd"
+DEPLOY = ROOT / "deploy"
+DEBIAN, SYSTEMD = DEPLOY / "debian", DEPLOY / "systemd"
 
 # Settings of units that systemd has known since that version: older ones would warn of them.
 _SETTINGS_SINCE = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
@@ -108,6 +108,10 @@ class Archive:
             now=self._time,
         ):
             _write_compressed(pages / f"{name}.1.gz", page)
+        for name, example in self._package.get("examples", {}).items():
+            examples = place / "examples"
+            examples.mkdir(exist_ok=True)
+            shutil.copyfile(DEPLOY / example, examples / name)
         overrides = DEBIAN / self._name / "lintian-overrides"
         if overrides.exists():
             place = stage / "usr" / "share" / "lintian" / "overrides"
@@ -122,12 +126,12 @@ class Archive:
         settings = stage / "etc" / "colotrace"
         for place in (units, users, settings):
             place.mkdir(parents=True)
-        text = (SYSTEMD / f"{self._name}.service").read_text()
-        text = text.replace("/opt/colotrace/bin/", "/usr/bin/")
-        for setting, since in _SETTINGS_SINCE.items():
-            if self._suite["systemd"] < since:
-                text = re.sub(rf"(?m)^{setting}=.*\n", "", text)
-        (units / f"{self._name}.service").write_text(text)
+        for name in (f"{self._name}.service", *self._package.get("more_units", ())):
+            text = (SYSTEMD / name).read_text().replace("/opt/colotrace/bin/", "/usr/bin/")
+            for setting, since in _SETTINGS_SINCE.items():
+                if self._suite["systemd"] < since:
+                    text = re.sub(rf"(?m)^{setting}=.*\n", "", text)
+            (units / name).write_text(text)
         kernel = SYSTEMD / f"{self._name}.sysctl"
         if kernel.exists():
             # Its number is low, so that the administrator's files have the last word.

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
+from eventually import wait_until
 from fleet import samples
 
 from installed import debs
@@ -25,6 +26,7 @@ from installed.world import World, world
 SDK = "sdk.py"
 """The file in which a user keeps the page's Python sample."""
 WITHIN_S = 300.0
+RIGHTS = "/etc/mosquitto/colotrace/acl"
 
 
 class Typist:
@@ -128,6 +130,39 @@ def test_tasks_of_the_operations_page(suite: str, tmp_path: Path) -> None:
         )  # fmt: skip
         assert int(database) == 4  # the forgotten one is kept, as revoked
         assert len(operator.agents()) == 3
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_tasks_of_the_enrolment_page(suite: str, tmp_path: Path) -> None:
+    """Joined, renamed, and an MQTT broker that knows who has enrolled and who was revoked."""
+    with world(tmp_path) as made:
+        trace = made.root("trace", base(suite))
+        trace.install(*debs.built(suite, "colotrace-coordinator", "colotrace"), "mosquitto", "curl")
+        trace.write("/etc/apt/apt.conf.d/99yes", 'APT::Get::Assume-Yes "true";\n')
+        with_agent = made.root("with-agent", base(suite))
+        with_agent.install(*debs.built(suite, "colotrace-agent"))
+        joined, late = (made.root(f"probe{number}", with_agent.layers) for number in (1, 2))
+        for root in (trace, joined, late):
+            root.boot()
+        operator = Operator(trace)
+        with Typist(made) as typist:
+            for typed in sessions("docs/enrolment.md"):
+                typist.type(typed)
+        operator.wait_up("den03")
+        late.run("colotrace-agent", "join", operator.enroll("sin01"))
+        operator.wait_up("den03", "sin01")
+        assert "at the broker" in late.journal("colotrace-agent")
+        rows = operator.rows("example.com", "--from", "den03,sin01")
+        assert [(row["colo"]["name"], row["error"]) for row in rows] == [
+            ("den03", ""),
+            ("sin01", ""),
+        ]
+        (identity,) = (each["id"] for each in operator.agents() if each["colo"] == "sin01")
+        assert identity in trace.run("cat", RIGHTS)
+        trace.run("colotrace-coordinator", "agent", "revoke", identity)
+        wait_until(lambda: identity not in trace.run("cat", RIGHTS), within_s=10)
+        wait_until(lambda: "Reloading config" in trace.journal("mosquitto"), within_s=10)
+        wait_until(lambda: "sin01" not in operator.up(), within_s=20)
 
 
 def _hosts_of_an_operator(made: World, suite: str) -> list[Root]:

@@ -13,6 +13,7 @@ from .programs import AGENT, COORDINATOR, known
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"
 PROGRAMS = {"agent": AGENT, "coordinator": COORDINATOR}
+UNITS = (*PROGRAMS, "broker-files")
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
 
@@ -55,6 +56,18 @@ def test_the_agent_has_one_capability_and_its_sockets():
     assert "PrivateUsers" not in agent
 
 
+def test_broker_files_are_those_of_mosquitto_and_watched():
+    unit = service("broker-files")
+    assert unit["AmbientCapabilities"] == unit["CapabilityBoundingSet"] == ""
+    _, program, *words = re.split(r"colotrace/bin/(\S+) ", unit["ExecStart"])
+    assert (program, words[0].split()[:2]) == ("colotrace-coordinator", ["broker", "files"])
+    out = words[0].partition("--out ")[2].split()[0]
+    assert unit["ReadWritePaths"].split() == ["/var/lib/colotrace-coordinator", "/etc/mosquitto"]
+    assert (SYSTEMD.parent / "mqtt" / "enrolled.conf").read_text().count(f"{out}/") >= 4
+    watched = (SYSTEMD / "colotrace-broker-reload.path").read_text()
+    assert re.findall(r"PathChanged=(.*)", watched) == [f"{out}/acl", f"{out}/broker.pem"]
+
+
 def test_the_coordinator_has_no_capability():
     """Both sets are empty."""
     coordinator = service("coordinator")
@@ -91,7 +104,7 @@ def test_faults_restart_it_for_ever_and_resources_are_bounded(name):
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", UNITS)
 def test_systemd_accepts_the_unit(name, tmp_path):
     """`systemd-analyze verify` finds no fault, with a program that exists here."""
     unit = tmp_path / f"colotrace-{name}.service"
@@ -106,12 +119,14 @@ def test_systemd_accepts_the_unit(name, tmp_path):
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_the_unit_is_confined(name):
-    """systemd's exposure level, 0 to 10, is at most 1.5."""
+@pytest.mark.parametrize(
+    ("name", "tenths"), [("agent", 15), ("coordinator", 15), ("broker-files", 15)]
+)
+def test_the_unit_is_confined(name, tenths):
+    """systemd's exposure level, 0 to 10."""
     done = subprocess.run(
         [
-            *(ANALYZE, "security", "--offline=yes", "--threshold=15"),
+            *(ANALYZE, "security", "--offline=yes", f"--threshold={tenths}"),
             str(SYSTEMD / f"colotrace-{name}.service"),
         ],
         capture_output=True,

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import structlog
+from colotrace_proto.service_manager import READY, notify
 from cryptography import x509
 
 from colotrace_coordinator.authority.authority import SERVER_LIFETIME_S, Authority
@@ -55,6 +56,7 @@ def write_files(
         try:
             await files.write()
             if follow:
+                notify(READY)
                 await files.follow()
         except OSError as error:
             raise SetupError(

@@ -89,13 +89,14 @@ def write_broker_files(
         typer.Option(envvar="COLOTRACE_OUT", metavar="DIR", help="Directory of the files."),
     ],
     name: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             envvar="COLOTRACE_NAME",
             metavar="HOST",
-            help="A host name or IP address of the broker; may be repeated.",
+            help="A host name or IP address of the broker; may be repeated. Default: this host's.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     data: Data = None,
     database: DatabaseUrl = None,
     ca_secret_file: CaSecretFile = None,
@@ -119,7 +120,7 @@ def write_broker_files(
 ) -> None:
     """Write what Mosquitto needs: ca.pem, broker.pem, broker.key, and acl, the agents' rights."""
     from colotrace_coordinator.logs import LogFormat, LogLevel, configure
-    from colotrace_coordinator.own_names import checked_name
+    from colotrace_coordinator.own_names import named_or_own
     from colotrace_coordinator.settings import choose_secret_file
     from colotrace_coordinator.store.location import locate
 
@@ -132,7 +133,7 @@ def write_broker_files(
         secret=ca_secret(),
         secret_file=choose_secret_file(ca_secret_file, data=data, location=location),
         out=out,
-        names=tuple(dict.fromkeys(checked_name(each) for each in name)),
+        names=named_or_own(name or ()),
         follow=follow,
         pid_file=pid_file,
     )
