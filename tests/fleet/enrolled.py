@@ -19,6 +19,11 @@ class EnrolledFleet(Fleet):
         """The coordinator's root, without a path."""
         return f"https://{self._http}"
 
+    @property
+    def join(self) -> str:
+        """HOST:PORT at which agents enrol and renew their certificates."""
+        return self._join
+
     def _security(self) -> tuple[str, ...]:
         return ("--name", self._grpc_host, "--join", self._join or f"{self._grpc_host}:0")
 

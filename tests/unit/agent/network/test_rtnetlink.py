@@ -1,6 +1,6 @@
 """Requests to the kernel."""
 
-from colotrace_agent.network.rtnetlink import GET_ROUTE, Kernel, route_question
+from colotrace_agent.network.rtnetlink import GET_ROUTE, Kernel, Route, route_question
 
 
 def test_sequence_numbers_stay_within_32_bits() -> None:
@@ -8,6 +8,6 @@ def test_sequence_numbers_stay_within_32_bits() -> None:
     question = route_question(bytes([127, 0, 0, 1]))
     with Kernel() as kernel:
         kernel.sequence = 0xFFFF_FFFE
-        answers = [kernel.ask(GET_ROUTE, question) for _ in range(3)]
+        routes = {Route.of(kernel.ask(GET_ROUTE, question)) for _ in range(3)}
         assert kernel.sequence == 1
-    assert answers == answers[:1] * 3
+    assert len(routes) == 1
