@@ -98,6 +98,22 @@ def test_agents_that_join_take_jobs_at_the_broker(both: list[EnrolledFleet]) -> 
         assert up(each) == {"fra01"}
 
 
+def test_agent_that_joined_before_there_was_a_broker_asks_when_it_starts(
+    lab: Lab, tmp_path: Path
+) -> None:
+    with EnrolledFleet(lab, agents=[DEN]) as fleet:
+        fleet.wait_attached()
+        with EnrolledBroker(lab, tmp_path, stored=("--data", fleet.directory)) as broker:
+            fleet.stop_coordinator()
+            fleet.broker = broker
+            fleet.start_coordinator()
+            fleet.stop_agent("den01-a")
+            fleet.start_agent(DEN)
+            fleet.wait_logged("den01-a", "at the broker")
+            wait_until(lambda: up(fleet) == {"den01"}, within_s=20)
+            assert errors(fleet.trace(BODY)) == {"den01": ""}
+
+
 def test_renamed_agent_goes_on_under_its_new_name(both: list[EnrolledFleet]) -> None:
     """It finishes its trace under the former one. Nobody starts it again."""
     one, other = both
