@@ -16,6 +16,11 @@ MAX_MESSAGE = 65_536
 """Bytes of a message."""
 RENEWABLE_S = 30 * 86_400.0
 """For so long after its end a certificate can still be renewed: a host may have been off."""
+JOIN_ANEW = (
+    "join anew: run colotrace-coordinator agent forget COLO/ID and agent enroll, remove the "
+    "agent's state directory, and paste the line"
+)
+"""The remedy for an agent whose certificate is of no use any more."""
 _SIGNED = b"colotrace renewal of a certificate\n"
 M = TypeVar("M", bound=msgspec.Struct)
 

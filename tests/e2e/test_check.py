@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from colotrace_coordinator.authority.authority import Authority
 from colotrace_coordinator.authority.identity import AgentIdentity, IdentityId
+from colotrace_proto.enrolment import JOIN_ANEW
 from colotrace_proto.messages import AgentId, ColoName
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -269,7 +270,7 @@ def test_revoked_agent(fleet: EnrolledFleet) -> None:
     found = check(fleet)
     assert found["enrolment"]["status"] == "FAIL"
     assert found["enrolment"]["detail"] == "this agent was revoked"
-    assert "agent enroll, remove the agent's state directory" in found["enrolment"]["remedy"]
+    assert JOIN_ANEW in found["enrolment"]["remedy"]
 
 
 def test_stopped_coordinator(fleet: EnrolledFleet) -> None:

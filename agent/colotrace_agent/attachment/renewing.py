@@ -1,6 +1,7 @@
 """The listener at which the agent renews its certificate, and the coordinator's clock."""
 
 from colotrace_proto.certificates import UNREADABLE
+from colotrace_proto.enrolment import JOIN_ANEW
 from colotrace_proto.findings import Finding, fail, ok, warn
 from colotrace_proto.spans import span
 from cryptography import x509
@@ -21,7 +22,7 @@ def findings(uplink: Uplink) -> list[Finding]:
     try:
         known = x509.load_pem_x509_certificates(uplink.tls.read().authority)
     except UNREADABLE as error:
-        return [fail(check, f"the CA's certificate cannot be read: {error}", "join anew")]
+        return [fail(check, f"the CA's certificate cannot be read: {error}", JOIN_ANEW)]
     enroller = Enroller(join, within_s=_ANSWER_S)
     try:
         # There are two while one CA replaces the other.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colotrace_proto.certificates import UNREADABLE
-from colotrace_proto.enrolment import RENEWABLE_S
+from colotrace_proto.enrolment import JOIN_ANEW, RENEWABLE_S
 from colotrace_proto.findings import Finding, fail, ok, warn
 from colotrace_proto.spans import span
 from cryptography import x509
@@ -146,4 +146,4 @@ def judge_validity(
 def _replace(renew_at: float | None) -> str:
     if renew_at is None:
         return "replace the files of --tls-cert and --tls-key"
-    return "join anew: colotrace-coordinator agent forget COLO/ID, agent enroll, and paste its line"
+    return JOIN_ANEW

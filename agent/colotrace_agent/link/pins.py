@@ -18,17 +18,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from colotrace_proto.certificates import UNREADABLE, refused_words, usages, validity_fault
-from colotrace_proto.enrolment import RENEWABLE_S
+from colotrace_proto.enrolment import JOIN_ANEW, RENEWABLE_S
 from colotrace_proto.running import RunningClock
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from .tls import AgentCertificateError, CoordinatorCertificateError, Pem
 
-_ANEW = (
-    "make a join token with colotrace-coordinator agent enroll, remove this agent's state "
-    "directory, and join anew"
-)
 _MOST_ADDRESSES = 4
 _VERDICT_S = 1.0
 _MOST = 16
@@ -144,7 +140,7 @@ class Pins:
         elif pem.renewed_at:
             text = (
                 f"{begin}, though it is valid by this host's clock; the coordinator may have "
-                f"another CA now, or its clock may be wrong. If it stays so, {_ANEW}"
+                f"another CA now, or its clock may be wrong. If it stays so, {JOIN_ANEW}"
             )
         else:
             text = (
@@ -168,7 +164,7 @@ def own_fault(pem: Pem) -> str:
         return (
             f"{fault}. The agent renews it at {pem.renewed_at} by itself, up to "
             f'{RENEWABLE_S / 86_400:g} days later; the log says "certificate not renewed" with the '
-            f"reason if it cannot. If that does not help, {_ANEW}"
+            f"reason if it cannot. If that does not help, {JOIN_ANEW}"
         )
     return f"{fault}; have it renewed by its CA, and check the clock"
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 from colotrace_proto.certificates import UNREADABLE
 from colotrace_proto.enrolment import (
+    JOIN_ANEW,
     RENEWABLE_S,
     Certified,
     JoinRequest,
@@ -32,10 +33,6 @@ from colotrace_coordinator.store.enrolments import Enrolments
 _COPIED = (
     "its certificate was renewed by two: somebody may have copied its key, or its host was set "
     "back to an earlier state"
-)
-_AGAIN = (
-    "make a join token with colotrace-coordinator agent enroll, remove the agent's state "
-    "directory, and join anew"
 )
 
 log = structlog.get_logger(__name__)
@@ -106,7 +103,7 @@ class Registrar:
         key = requested_key(request.signing_request.encode())
         agent = await self._agents.find(identity.id)
         if agent is None or agent.revoked_at is not None:
-            raise EnrolmentRefusedError(f"this agent was revoked; {_AGAIN}")
+            raise EnrolmentRefusedError(f"this agent was revoked; {JOIN_ANEW}")
         if agent.key_sha256 not in (shown, key_fingerprint(key)):
             # Not an answer that was lost: an agent would ask for the same key again.
             log.warning("agent_renewed_twice", agent=agent.agent_id, colo=agent.colo)
@@ -120,7 +117,7 @@ class Registrar:
             identity.id, key_sha256=key_fingerprint(key), ends_at=ends_at, name=named.name
         )
         if not renewed:
-            raise EnrolmentRefusedError(f"this agent was revoked; {_AGAIN}")
+            raise EnrolmentRefusedError(f"this agent was revoked; {JOIN_ANEW}")
         return self._certified(named, agent.city, certificate, ends_at)
 
     def _identity(self, request: RenewRequest) -> tuple[AgentIdentity, str]:
@@ -134,11 +131,11 @@ class Registrar:
             raise EnrolmentRefusedError(f"the certificate cannot be read: {error}") from error
         if identity is None or not self._authority.has_signed(certificate):
             raise EnrolmentRefusedError(
-                f"the certificate is not of this coordinator's CA; {_AGAIN}"
+                f"the certificate is not of this coordinator's CA; {JOIN_ANEW}"
             )
         if ends_at + RENEWABLE_S < self._clock():
             raise EnrolmentRefusedError(
-                f"the certificate ended more than {RENEWABLE_S / 86_400:g} days ago; {_AGAIN}"
+                f"the certificate ended more than {RENEWABLE_S / 86_400:g} days ago; {JOIN_ANEW}"
             )
         if not isinstance(key, ec.EllipticCurvePublicKey) or not _is_signed(request, key):
             raise EnrolmentRefusedError("the request is not signed by the key of the certificate")

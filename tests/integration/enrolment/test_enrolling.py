@@ -194,7 +194,7 @@ async def test_expired_certificate_is_renewed_for_some_days(bed: Bed) -> None:
     bed.clock.now += LIFETIME_S + RENEWABLE_S
     certified = await bed.renew(certified, key, key)
     bed.clock.now += LIFETIME_S + RENEWABLE_S + 1
-    with pytest.raises(EnrolmentError, match="more than 30 days ago; make a join token"):
+    with pytest.raises(EnrolmentError, match="more than 30 days ago; join anew"):
         await bed.renew(certified, key, key)
 
 

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import grpc
+from colotrace_proto.enrolment import JOIN_ANEW
 from colotrace_proto.messages import FromAgent, Hello
 from msgspec.structs import replace
 
@@ -13,10 +14,7 @@ from colotrace_coordinator.fleet.agents import AgentName
 from .stream import StreamClosedError
 from .tls import AgentCertificate, vouches
 
-REVOKED = (
-    "this agent was revoked; to use this host again, make a join token with "
-    "colotrace-coordinator agent enroll, remove the agent's state directory, and join anew"
-)
+REVOKED = f"this agent was revoked; to use this host again, {JOIN_ANEW}"
 FORMER_NAME = "its certificate has a former name of this agent; restart the agent, which renews it"
 
 
@@ -69,7 +67,7 @@ async def identified(
             raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
         return hello
     if certificate.identity is None:
-        detail = "the certificate does not name an enrolled agent; join anew"
+        detail = f"the certificate does not name an enrolled agent; {JOIN_ANEW}"
         raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
     identity = certificate.identity
     certified = identity.colo, identity.agent_id
