@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from colotrace_agent.model import PORTS
+from colotrace_coordinator.commands.broker_notice import CHANGED, Notice
 
 from .programs import AGENT, COORDINATOR, known
 
@@ -65,7 +66,10 @@ def test_broker_files_are_those_of_mosquitto_and_watched():
     assert unit["ReadWritePaths"].split() == ["/var/lib/colotrace-coordinator", "/etc/mosquitto"]
     assert (SYSTEMD.parent / "mqtt" / "enrolled.conf").read_text().count(f"{out}/") >= 4
     watched = (SYSTEMD / "colotrace-broker-reload.path").read_text()
-    assert re.findall(r"PathChanged=(.*)", watched) == [f"{out}/acl", f"{out}/broker.pem"]
+    assert f"PathExists={out}/{CHANGED}\n" in watched
+    taken = (SYSTEMD / "colotrace-broker-reload.service").read_text()
+    assert f"mv -fT {CHANGED} taken" in taken
+    assert f"grep -qx {Notice.RESTART.name.lower()} taken" in taken
 
 
 def test_the_coordinator_has_no_capability():
@@ -119,14 +123,12 @@ def test_systemd_accepts_the_unit(name, tmp_path):
 
 
 @needs_systemd
-@pytest.mark.parametrize(
-    ("name", "tenths"), [("agent", 15), ("coordinator", 15), ("broker-files", 15)]
-)
-def test_the_unit_is_confined(name, tenths):
-    """systemd's exposure level, 0 to 10."""
+@pytest.mark.parametrize("name", UNITS)
+def test_the_unit_is_confined(name):
+    """systemd's exposure level, 0 to 10, is at most 1.5."""
     done = subprocess.run(
         [
-            *(ANALYZE, "security", "--offline=yes", f"--threshold={tenths}"),
+            *(ANALYZE, "security", "--offline=yes", "--threshold=15"),
             str(SYSTEMD / f"colotrace-{name}.service"),
         ],
         capture_output=True,

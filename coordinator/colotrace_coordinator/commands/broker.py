@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -12,6 +11,7 @@ from colotrace_proto.service_manager import READY, notify
 from cryptography import x509
 
 from colotrace_coordinator.authority.authority import SERVER_LIFETIME_S, Authority
+from colotrace_coordinator.authority.generations import Generations
 from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.enrolment.known import KnownAgents
 from colotrace_coordinator.enrolment.own_certificate import BROKER_USER
@@ -23,6 +23,7 @@ from colotrace_coordinator.store.durable import written_whole
 from colotrace_coordinator.store.enrolled import EnrolledAgents
 from colotrace_coordinator.store.location import Location
 
+from .broker_notice import Notice, notices
 from .opened import on_database
 
 AUTHORITY, CERTIFICATE, KEY, RIGHTS = "ca.pem", "broker.pem", "broker.key", "acl"
@@ -52,12 +53,13 @@ def write_files(
 
     async def run(database: Database) -> None:
         seal = Seal(secret or (secret_in(secret_file) if secret_file is not None else ""))
-        files = _Files(database, seal, out, names, pid_file)
+        authorities = Authorities(database)
+        files = _Files(database, authorities, await authorities.open(seal), seal, out, names)
         try:
             await files.write()
             if follow:
                 notify(READY)
-                await files.follow()
+                await files.follow(notices(out, pid_file))
         except OSError as error:
             raise SetupError(
                 f"--out {error.filename or out}: {error.strerror}; give a directory that this user "
@@ -74,43 +76,56 @@ class _Files:
     def __init__(
         self,
         database: Database,
+        authorities: Authorities,
+        authority: Generations,
         seal: Seal,
         out: Path,
         names: tuple[str, ...],
-        pid_file: Path | None,
     ) -> None:
-        self._authorities = Authorities(database)
+        self._authorities = authorities
+        self._authority = authority
         self._known = KnownAgents(EnrolledAgents(database), by_certificate=True)
         self._seal = seal
         self._out = out
         self._names = names
-        self._pid_file = pid_file
+        self._due = Notice.NOTHING
 
-    async def write(self) -> bool:
-        """Write what is missing or has changed. Whether anything has."""
+    async def write(self) -> None:
+        """Write what is missing or has changed.
+
+        Raises:
+            OSError: a file cannot be read.
+            SetupError: a file cannot be written, or the secret is wrong.
+            StoreError: the database does not answer.
+        """
         await self._known.load()
-        authority = await self._authorities.open(self._seal)
+        await self._authorities.read(self._authority, self._seal)
         users = self._known.named(now=time.time())
         rights = access_rights(users, coordinator=BROKER_USER).encode()
         self._out.mkdir(mode=0o750, parents=True, exist_ok=True)
-        changed = self._replace(AUTHORITY, authority.certificate)
-        if self._is_due(authority.signing):
-            issued = authority.for_server(self._names)
-            self._replace(KEY, issued.key)
-            changed |= self._replace(CERTIFICATE, issued.certificate)
-        return self._replace(RIGHTS, rights) or changed
+        self._replace(AUTHORITY, self._authority.certificate, Notice.RESTART)
+        if self._is_due(self._authority.signing):
+            issued = self._authority.for_server(self._names)
+            self._replace(KEY, issued.key, Notice.NOTHING)  # its certificate follows
+            self._replace(CERTIFICATE, issued.certificate, Notice.RELOAD)
+        self._replace(RIGHTS, rights, Notice.RELOAD)
 
-    async def follow(self) -> None:
-        """Write again, and tell the broker, until cancelled."""
-        self._tell()
+    async def follow(self, tell: Callable[[Notice], None]) -> None:
+        """Write again, and tell the broker, until cancelled. It has to read the files at first in
+        any case: it may have missed some."""
+        self._due, trouble = max(self._due, Notice.RELOAD), ""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
             try:
-                if await self.write():
+                await self.write()
+                if self._due:
+                    tell(self._due)
                     log.info("broker_files_written", directory=str(self._out))
-                    self._tell()
-            except StoreError as error:
-                log.warning("broker_files_not_written", detail=str(error))
+                self._due, trouble = Notice.NOTHING, ""
+            except (OSError, SetupError, StoreError) as error:
+                if trouble != str(error):
+                    log.warning("broker_files_not_written", detail=str(error))
+                trouble = str(error)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _is_due(self, authority: Authority) -> bool:
         """Whether the broker's certificate is missing, of another CA or for other names, or is past
@@ -129,38 +144,12 @@ class _Files:
             or not SERVER_LIFETIME_S / 2 < left_s <= SERVER_LIFETIME_S
         )
 
-    def _replace(self, name: str, content: bytes) -> bool:
+    def _replace(self, name: str, content: bytes, notice: Notice) -> None:
+        """Write a file if it is not as it should be; the broker then gets the notice."""
         file = self._out / name
         if file.exists() and file.read_bytes() == content:
-            return False
+            return
         # The broker reads it through the directory's group.
         with written_whole(file, mode=0o640) as opened:
             opened.write(content)
-        return True
-
-    def _tell(self) -> None:
-        if self._pid_file is None:
-            return
-        try:
-            os.kill(process_in(self._pid_file), signal.SIGHUP)
-        except (OSError, ValueError) as error:
-            log.warning("broker_not_told", file=str(self._pid_file), detail=str(error))
-
-
-def process_in(file: Path) -> int:
-    """The process that the file names. If a user other than root wrote it, that user's: root would
-    otherwise signal any process for the broker's user, and by -1 all of them.
-
-    Raises:
-        OSError: the file cannot be read, or there is no such process.
-        ValueError: it names no process, or one of another user.
-    """
-    with file.open() as opened:
-        text, writer = opened.read(32), os.fstat(opened.fileno()).st_uid
-    pid = int(text)
-    if pid <= 1:
-        raise ValueError(f"{pid} is no process of a broker")
-    owner = Path(f"/proc/{pid}").stat().st_uid
-    if writer not in (0, owner):
-        raise ValueError(f"process {pid} is not of the user who wrote the file")
-    return pid
+        self._due = max(self._due, notice)

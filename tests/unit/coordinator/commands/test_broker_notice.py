@@ -1,10 +1,10 @@
-"""Which process `broker files` signals."""
+"""Which process `broker files` signals, and the notice that it leaves without one."""
 
 import os
 from pathlib import Path
 
 import pytest
-from colotrace_coordinator.commands.broker import process_in
+from colotrace_coordinator.commands.broker_notice import CHANGED, Notice, notices, process_in
 
 ANOTHER = 12_345
 
@@ -31,3 +31,16 @@ def test_user_names_no_process_of_root(tmp_path: Path) -> None:
     os.chown(file, ANOTHER, ANOTHER)
     with pytest.raises(ValueError, match="not of the user who wrote the file"):
         process_in(file)
+
+
+def test_notice_stays_until_it_is_taken(tmp_path: Path) -> None:
+    """A reload does not replace a restart: Mosquitto would keep its former CA."""
+    tell, file = notices(tmp_path, None), tmp_path / CHANGED
+    tell(Notice.RELOAD)
+    assert file.read_text() == "reload\n"
+    tell(Notice.RESTART)
+    tell(Notice.RELOAD)
+    assert file.read_text() == "restart\n"
+    file.unlink()
+    tell(Notice.RELOAD)
+    assert file.read_text() == "reload\n"
