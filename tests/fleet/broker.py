@@ -6,11 +6,13 @@ with Broker(lab) as broker:
 
 from __future__ import annotations
 
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -123,9 +125,14 @@ def wait_until_ready(process: Process, log: Path, *, offset: int = 0) -> None:
 
 
 def free_port(host: str) -> int:
-    """A TCP port of that address which nothing listens at."""
+    """A TCP port of that address which nothing listens at. The kernel takes none of these for
+    outgoing connections, so it is still free when a server is started at it a moment later."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as sock:
-        sock.bind((host, 0))
-        port: int = sock.getsockname()[1]
-        return port
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = [port for port in range(10_000, 65_536) if not first <= port <= last]
+    random.SystemRandom().shuffle(ports)
+    for port in ports:
+        with socket.socket(family) as sock, suppress(OSError):
+            sock.bind((host, port))
+            return port
+    raise OSError(f"{host} has no free port")
