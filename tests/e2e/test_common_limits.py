@@ -18,6 +18,8 @@ AGENTS = [
     AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-a"),
 ]
 QUOTA = 400
+UNKNOWN = 5
+"""Maximum number of requests that one coordinator has not reported to the other yet."""
 RATE = 300
 """Packets a second to one target."""
 FLAGS = (
@@ -59,20 +61,20 @@ async def test_quota_of_a_token_holds_over_two_coordinators(coordinators: list[F
     async with httpx.AsyncClient(verify=NO_TLS, timeout=10, limits=fresh) as client:
         at_one = [await _use(client, one) for _ in range(QUOTA // 2)]
         accepted = sum(ok for ok, _ in at_one)
-        # Waiting for the agents has used some.
+        # Waiting for the agents has used some; those at the other one may not be known here yet.
         quota = at_one[0][1] + 1
 
         async def told() -> bool:
             nonlocal accepted
             ok, remaining = await _use(client, other)
             accepted += ok
-            return remaining < quota - accepted + 5
+            return remaining < quota - accepted + UNKNOWN
 
         await until(told, within_s=2)
         while more := sum([(await _use(client, each))[0] for each in coordinators]):
             accepted += more
         # Each accepts some requests before the report of the other one arrives.
-        assert quota <= accepted < quota + 0.2 * QUOTA
+        assert quota - UNKNOWN <= accepted < quota + 0.2 * QUOTA
 
         await asyncio.to_thread(one.stop_coordinator)
         await asyncio.to_thread(one.start_coordinator)
