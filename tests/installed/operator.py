@@ -8,9 +8,10 @@ from typing import Any
 
 from eventually import wait_until
 
-from installed.roots import Root
+from installed.roots import HOME, Root
 
 ACCOUNT = "demo"
+AUTHORITY = f"{HOME}/colotrace-ca.pem"
 URL = "https://trace.example.net:8080"
 CITIES = {"den01": "Denver, CO, US", "sin01": "Singapore, SG"}
 
@@ -31,7 +32,7 @@ class Operator:
             "admin",
         ).strip()
         authority = trace.run("colotrace-coordinator", "ca", "show")
-        trace.write("/root/colotrace-ca.pem", authority)
+        trace.write(AUTHORITY, authority)
 
     def enroll(self, colo: str, *flags: str) -> str:
         """A join token for a colo."""
@@ -80,7 +81,7 @@ class Operator:
 
     def jobs(self) -> float:
         """How many jobs run at the coordinator, by its metrics."""
-        told = self.trace.run("curl", "-sS", "--cacert", "/root/colotrace-ca.pem", f"{URL}/metrics")
+        told = self.trace.run("curl", "-sS", "--cacert", AUTHORITY, f"{URL}/metrics")
         return sum(
             float(line.rpartition(" ")[2])
             for line in told.splitlines()
@@ -100,5 +101,5 @@ class Operator:
             f"COLOTRACE_URL={URL}",
             f"COLOTRACE_TOKEN={self._token}",
             f"COLOTRACE_ACCOUNT={ACCOUNT}",
-            "COLOTRACE_CA_FILE=/root/colotrace-ca.pem",
+            f"COLOTRACE_CA_FILE={AUTHORITY}",
         ]

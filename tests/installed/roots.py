@@ -20,6 +20,8 @@ from lab import namespaces
 from lab.owner import MARK, Tag
 from lab.processes import Process
 
+HOME = "/root"
+"""Of root in a host."""
 _BOOT_S = 60.0
 _STOP_S = 40.0
 
@@ -72,8 +74,8 @@ class Root:
         copies = []
         for package in packages:
             if isinstance(package, Path):
-                self.put(package, f"/root/{package.name}")
-                copies.append(f"/root/{package.name}")
+                copies.append(f"{HOME}/{package.name}")
+                self.put(package, copies[-1])
             else:
                 copies.append(package)
         return self.change(
@@ -265,10 +267,10 @@ class Root:
             "--pid",
             "--cgroup",
             "--root",
-            "--wd=/root",
+            f"--wd={HOME}",
             "env",
             "-i",
-            "HOME=/root",
+            f"HOME={HOME}",
             "LC_ALL=C.UTF-8",
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             *command,

@@ -15,7 +15,7 @@ from installed import debs
 from installed.bases import SUITES, base
 from installed.control import Control
 from installed.operator import Operator
-from installed.roots import Root
+from installed.roots import HOME, Root
 from installed.world import World, world
 
 COLO = "den01"
@@ -98,8 +98,8 @@ def _hosts(made: World, control: Control, suite: str) -> tuple[Root, Root]:
     # The hosts reach no other source, so that apt could not update its lists.
     prepared.change("rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*")
     trace, probe = (made.root(name, prepared.layers) for name in ("trace", "probe"))
-    trace.put(*(debs.built(suite, "colotrace")), "/root/colotrace.deb")
-    trace.change("dpkg --install /root/colotrace.deb")
+    trace.put(*(debs.built(suite, "colotrace")), f"{HOME}/colotrace.deb")
+    trace.change(f"dpkg --install {HOME}/colotrace.deb")
     for root in (trace, probe):
         root.boot()
     return trace, probe

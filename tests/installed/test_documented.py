@@ -19,7 +19,7 @@ from installed import debs
 from installed.bases import SUITES, base
 from installed.console import Typed, filled, sessions
 from installed.operator import Operator
-from installed.roots import Root
+from installed.roots import HOME, Root
 from installed.shell import Shell
 from installed.world import World, world
 
@@ -76,13 +76,13 @@ def test_new_installation_by_the_readme(
         prepared.change("python3 -m venv /opt/sdk && /opt/sdk/bin/pip install -q cloudflare")
         prepared.write("/etc/apt/apt.conf.d/99yes", 'APT::Get::Assume-Yes "true";\n')
         for package in debs.built(suite):
-            prepared.put(package, f"/root/{package.name}")
+            prepared.put(package, f"{HOME}/{package.name}")
         (sdk,) = (
             each.text
             for each in samples.samples()
             if each.language == "python" and each.where.startswith("README.md")
         )
-        prepared.write(f"/root/{SDK}", sdk)
+        prepared.write(f"{HOME}/{SDK}", sdk)
         for name in ("trace", "probe1", "probe2", "probe3"):
             made.root(name, prepared.layers).boot()
         began = time.monotonic()
@@ -135,7 +135,7 @@ def test_tasks_of_the_operations_page(suite: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_tasks_of_the_enrolment_page(suite: str, tmp_path: Path) -> None:
-    """Joined, renamed, and an MQTT broker that knows who has enrolled and who was revoked."""
+    """An agent joins and is renamed. An MQTT broker then lets in enrolled agents only."""
     with world(tmp_path) as made:
         trace = made.root("trace", base(suite))
         trace.install(*debs.built(suite, "colotrace-coordinator", "colotrace"), "mosquitto", "curl")
@@ -187,7 +187,7 @@ def _hosts_of_an_operator(made: World, suite: str) -> list[Root]:
     secure.change(
         "useradd --create-home --shell /bin/bash you && "
         "runuser -u you -- ssh-keygen -q -t ed25519 -N '' -f /home/you/.ssh/id_ed25519 && "
-        "install -D -m 600 /home/you/.ssh/id_ed25519.pub /root/.ssh/authorized_keys && "
+        f"install -D -m 600 /home/you/.ssh/id_ed25519.pub {HOME}/.ssh/authorized_keys && "
         "echo 'StrictHostKeyChecking accept-new' > /etc/ssh/ssh_config.d/new.conf && "
         "echo 'APT::Get::Assume-Yes \"true\";' > /etc/apt/apt.conf.d/99yes"
     )
