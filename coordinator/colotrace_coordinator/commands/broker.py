@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import structlog
+from colotrace_proto.certificates import UNREADABLE
 from colotrace_proto.service_manager import READY, notify
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from colotrace_coordinator.authority.authority import SERVER_LIFETIME_S, Authority
 from colotrace_coordinator.authority.generations import Generations
@@ -128,17 +130,18 @@ class _Files:
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _is_due(self, authority: Authority) -> bool:
-        """Whether the broker's certificate is missing, of another CA or for other names, or is past
-        half of its life."""
+        """Whether the broker's certificate or its key is missing, they do not belong together, or
+        the certificate is of another CA, for other names, or past half of its life."""
         try:
             found = x509.load_pem_x509_certificate((self._out / CERTIFICATE).read_bytes())
             names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except (FileNotFoundError, ValueError, x509.ExtensionNotFound):
+            key = load_pem_private_key((self._out / KEY).read_bytes(), password=None)
+        except (FileNotFoundError, x509.ExtensionNotFound, *UNREADABLE):
             return True
         left_s = found.not_valid_after_utc.timestamp() - time.time()
         texts = {str(each.value) for each in names}
         return (
-            not (self._out / KEY).exists()
+            key.public_key() != found.public_key()
             or not authority.has_signed(found)
             or texts != set(self._names)
             or not SERVER_LIFETIME_S / 2 < left_s <= SERVER_LIFETIME_S
