@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import eventually
 import httpx
 import pytest
 from fleet import AgentSpec, Fleet
@@ -25,11 +26,22 @@ async def _with_spare(fleet: Fleet) -> None:
     await asyncio.to_thread(fleet.wait_attached)
 
 
-def _holder(fleet: Fleet) -> str:
+async def _until_attached(fleet: Fleet, *agent_ids: str) -> str:
+    """The first of these agents whose log has a stream."""
+
+    def attached() -> list[str]:
+        return [agent_id for agent_id in agent_ids if "attached" in _events(fleet, agent_id)]
+
+    # With a broker, the first frame of a job can reach the coordinator before the agent has read
+    # that it is attached.
+    await eventually.until(lambda: bool(attached()), within_s=20)
+    return attached()[0]
+
+
+async def _holder(fleet: Fleet) -> str:
     """Which of the two agents of fra01 gets the first job."""
     # Both are idle, so the first by name gets it. With a broker, the agent that attached for it.
-    fell = fleet.broker is not None and "attached" in _events(fleet, "fra01-b")
-    return "fra01-b" if fell else "fra01-a"
+    return await _until_attached(fleet, "fra01-a", "fra01-b")
 
 
 @LINKS
@@ -61,7 +73,7 @@ async def test_agent_killed_with_another_agent_in_the_colo(own_fleet: Fleet, lab
     await _with_spare(own_fleet)
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
-    holder = _holder(own_fleet)
+    holder = await _holder(own_fleet)
     await asyncio.to_thread(own_fleet.stop_agent, holder, kill=True)
     answer = await asking
     (row,) = answer["result"][0]["colos"]
@@ -76,7 +88,7 @@ async def test_agent_frozen_with_another_agent_in_the_colo(own_fleet: Fleet, lab
     await _with_spare(own_fleet)
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
-    holder = _holder(own_fleet)
+    holder = await _holder(own_fleet)
     own_fleet.freeze_agent(holder)
     answer = await asking
     own_fleet.thaw_agent(holder)
@@ -216,6 +228,7 @@ async def test_stream_cut_during_a_trace(
     """The agent continues the trace, attaches again and resumes; no reply is missing."""
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
+    await _until_attached(own_fleet, "fra01-a")
     before = _events(own_fleet, "fra01-a")
     port = own_fleet.grpc.rpartition(":")[2]
     kill = ["ss", "-K", "state", "established", "dport", "=", f":{port}"]
