@@ -19,7 +19,7 @@ def _pause_s(began: float) -> float:
     return min(max((time.monotonic() - began) * _OF_WAIT, shortest), longest)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 20.0) -> None:
     """Wait while other tasks run. Raises TimeoutError."""
     began = time.monotonic()
     async with asyncio.timeout(within_s):
@@ -33,7 +33,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: fl
 def wait_until(
     condition: Callable[[], bool],
     *,
-    within_s: float = 5.0,
+    within_s: float = 20.0,
     error: Callable[[], Exception] = TimeoutError,
 ) -> None:
     """Wait for other threads or processes. Raises `error` at the timeout."""

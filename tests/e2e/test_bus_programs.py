@@ -5,7 +5,6 @@ import json
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -38,11 +37,10 @@ async def test_programs_report_a_closed_connection_at_once(
     """Without TLS at a TLS port, and without a certificate where one is required."""
     url = guarded.url(None) if tls else guarded.url("den01-a").replace("mqtts", "mqtt")
     context = ssl.create_default_context(cafile=guarded.authority.path) if tls else None
-    began = time.monotonic()
+    # A connection that is not answered has another message, after 2 s.
     with pytest.raises(MqttError, match="only one side uses TLS"):
         async with connection(broker_of(url), tls=context, identifier="x", clock=RunningClock()):
             pass
-    assert time.monotonic() - began < 1.5  # the timeout of an answer is 2 s
 
 
 class Programs:

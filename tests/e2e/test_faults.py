@@ -154,14 +154,14 @@ async def test_agent_told_to_stop_finishes_its_job(own_fleet: Fleet, lab: Lab) -
 @LINKS
 async def test_client_disconnect_cancels_its_job(own_fleet: Fleet, lab: Lab) -> None:
     """The agent's trace is cancelled, too."""
-    asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
+    asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01", multipath=True)))
     await until_running(own_fleet)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     began = time.monotonic()
     # An agent without jobs exits at once on SIGTERM.
     assert await asyncio.to_thread(own_fleet.stop_agent, "fra01-a") == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8  # the trace would take 10 s
 
 
 @LINKS
@@ -250,7 +250,6 @@ async def test_stream_stalled_during_a_trace(own_fleet: Fleet, lab: Lab) -> None
             chain in { type filter hook input priority 0; iifname mgmt0 counter drop; }
             chain out { type filter hook output priority 0; oifname mgmt0 counter drop; }
         }"""
-    began = time.monotonic()
     made = await asyncio.to_thread(lab.run, "fra01", ["nft", hole])
     assert made.returncode == 0, made.stderr
     try:
@@ -259,7 +258,6 @@ async def test_stream_stalled_during_a_trace(own_fleet: Fleet, lab: Lab) -> None
     finally:
         await asyncio.to_thread(lab.run, "fra01", ["nft", "delete", "table", "inet", "hole"])
     assert not asking.done()
-    assert time.monotonic() - began < 3
     lost = [int(count) for count in re.findall(r"counter packets (\d+)", listed.stdout)]
     assert lost[1] >= 2, listed.stdout  # what the agent said, and said again
     _whole(lab, await asking)

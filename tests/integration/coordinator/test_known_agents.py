@@ -75,7 +75,7 @@ async def test_revocation_is_reported_once(running: Bed) -> None:
     identity = await running.enrol("a")
     assert await running.known.current(identity) is not None
     await running.agents.revoke(identity)
-    await until(lambda: running.revoked == [identity], within_s=5)
+    await until(lambda: running.revoked == [identity])
     assert await running.known.current(identity) is None
     await running.agents.forget(identity)
     await asyncio.sleep(0.1)
@@ -93,7 +93,7 @@ async def test_renewal_extends_what_is_known(running: Bed) -> None:
     await running.agents.renewed(
         identity, key_sha256="b" * 64, ends_at=4_000_000_000, name="den01/a"
     )
-    await until(lambda: running.known.ends_at(identity) == 4_000_000_000, within_s=5)
+    await until(lambda: running.known.ends_at(identity) == 4_000_000_000)
 
 
 async def test_drained_agents_are_told_whenever_they_change(bed: Bed) -> None:
@@ -102,13 +102,13 @@ async def test_drained_agents_are_told_whenever_they_change(bed: Bed) -> None:
     await bed.agents.drain(first, drained=True)
     await bed.known.load()
     task = asyncio.create_task(bed.run())
-    await until(lambda: bed.drained == [frozenset([(DEN, AgentId("a"))])], within_s=5)
+    await until(lambda: bed.drained == [frozenset([(DEN, AgentId("a"))])])
     second = await bed.enrol("b")
     await bed.agents.drain(second, drained=True)
-    await until(lambda: len(bed.drained) == 2, within_s=5)
+    await until(lambda: len(bed.drained) == 2)
     await bed.agents.drain(first, drained=False)
     await bed.agents.revoke(second)
-    await until(lambda: bed.drained[-1] == frozenset(), within_s=5)
+    await until(lambda: bed.drained[-1] == frozenset())
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -120,8 +120,8 @@ async def test_new_name_is_told_once(bed: Bed) -> None:
     task = asyncio.create_task(bed.run())
     await bed.renaming.agent(identity, colo="den02", agent_id="b", city="Golden")
     name = EnrolledName(ColoName("den02"), AgentId("b"), "Golden")
-    await until(lambda: bed.renamed == [{identity: name}], within_s=5)
-    await until(lambda: bed.drained[-1] == {("den02", "b")}, within_s=5)
+    await until(lambda: bed.renamed == [{identity: name}])
+    await until(lambda: bed.drained[-1] == {("den02", "b")})
     assert await bed.known.current(identity) == name
     await asyncio.sleep(0.1)
     assert len(bed.renamed) == 1
@@ -141,9 +141,9 @@ async def test_nothing_changes_while_the_database_does_not_answer(
         raise StoreUnavailableError("the database does not answer")
 
     monkeypatch.setattr(running.agents, "changed", fail)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await failed.wait()
     assert await running.known.current(identity) is not None
     await running.agents.revoke(identity)
     monkeypatch.setattr(running.agents, "changed", real)
-    await until(lambda: running.revoked == [identity], within_s=5)
+    await until(lambda: running.revoked == [identity])

@@ -88,7 +88,7 @@ async def test_will_is_published_after_a_loss(broker: Broker, where: Where) -> N
             connection(where, tls=None, identifier="two", clock=RunningClock(), will="there"),
             # Another client with our identifier takes over, so the broker closes our connection.
             connection(where, tls=None, identifier="two", clock=RunningClock()),
-            asyncio.timeout(5),
+            asyncio.timeout(20),
         ):
             assert (await anext(messages)).payload == b""
 
@@ -122,7 +122,7 @@ async def test_unresponsive_broker_is_abandoned(broker: Broker, where: Where) ->
     with pytest.raises(MqttError):
         async with connection(where, tls=None, identifier="one", clock=RunningClock()):
             pass
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 8  # the library would wait for 10 s
     own = asyncio.current_task()
     await until(lambda: asyncio.all_tasks() == {own})
     broker.thaw()

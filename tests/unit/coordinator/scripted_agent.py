@@ -145,5 +145,5 @@ class ScriptedAgent:
 
 
 async def until(condition: asyncio.Event) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await condition.wait()

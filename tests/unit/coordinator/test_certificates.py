@@ -25,7 +25,7 @@ class Taker:
         self.taken.append(text)
 
     async def next(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await self.tried.wait()
         self.tried.clear()
 

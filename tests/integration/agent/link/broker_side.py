@@ -33,6 +33,8 @@ from unit.agent.link.scripted_coordinator import COORDINATOR, Call, coordinator
 from unit.agent.link.test_session import IDENTITY
 
 PROCESS = Process(IDENTITY.colo, IDENTITY.agent_id, IDENTITY.boot_id)
+_WITHIN_S = 10.0
+"""Sooner than a presence is renewed by itself."""
 
 
 class Watch:
@@ -58,16 +60,16 @@ class Watch:
     async def publish(self, message: Job | Cancel, topic: str = PROCESS.jobs) -> None:
         await self.client.publish(topic, encode_published(message), qos=1)
 
-    async def there(self, *, draining: bool = False, within_s: float = 5.0) -> None:
+    async def there(self, *, draining: bool = False) -> None:
         """Wait until the agent is present."""
         await until(
             lambda: PROCESS in self.kept and self.kept[PROCESS].draining == draining,
-            within_s=within_s,
+            within_s=_WITHIN_S,
         )
 
-    async def gone(self, *, within_s: float = 5.0) -> None:
+    async def gone(self) -> None:
         """Wait until the agent is absent."""
-        await until(lambda: PROCESS not in self.kept, within_s=within_s)
+        await until(lambda: PROCESS not in self.kept, within_s=_WITHIN_S)
 
 
 @asynccontextmanager
@@ -127,7 +129,7 @@ class Asker:
 
     async def next(self) -> FromAgent:
         """The next message that is not a heartbeat."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self.heard.get()
 
 

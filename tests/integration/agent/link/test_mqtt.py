@@ -232,4 +232,4 @@ async def test_error_of_a_stream_ends_the_agent(
         await watch.there()
         await watch.publish(job(reply_to="127.0.0.1:1"))
         with pytest.raises(ExceptionGroup):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, 20)

@@ -57,7 +57,7 @@ async def test_deleted_presence_is_renewed(broker: Broker, jobs: Jobs) -> None:
         for payload in (b"", b"rubbish"):
             await watch.client.publish(PROCESS.presence, payload, qos=1, retain=True)
             watch.kept.clear()
-            await watch.there(within_s=2)
+            await watch.there()
 
 
 async def test_later_process_gets_the_id(
@@ -109,7 +109,7 @@ async def test_draining(broker: Broker, jobs: Jobs, prober: FakeProber) -> None:
         assert refused.reason is RefusalReason.DRAINING
         assert not drained.done()
         prober.end(ONE)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await drained
 
 
@@ -130,7 +130,7 @@ async def test_broker_stops_and_returns(
         await until(lambda: "refused" in said())
         broker.start()
         async with watching(broker) as watch:
-            await watch.there(within_s=3)
+            await watch.there()
             await watch.publish(job("job-2", reply_to=where))
             while await asker.next() != Accepted(JobId("job-2")):
                 pass
@@ -182,10 +182,10 @@ async def test_stop_with_an_unresponsive_broker(
         broker.kill()
         await until(lambda: "broker lost" in said())
     began = time.monotonic()
-    await drain(jobs, link, within_s=5)
+    await drain(jobs, link, within_s=20)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert time.monotonic() - began < 4.5
+    assert time.monotonic() - began < 15
     broker.thaw()
 
 

@@ -242,4 +242,4 @@ async def test_many_frames_are_few_events(coordinator: Coordinator) -> None:
 
 
 async def _taken(agent: ScriptedAgent) -> JobId:
-    return (await asyncio.wait_for(agent.take(), 5)).job_id
+    return (await asyncio.wait_for(agent.take(), 20)).job_id

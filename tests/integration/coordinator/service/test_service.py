@@ -23,7 +23,7 @@ from colotrace_proto.messages import (
 )
 from colotrace_proto.notices import Notice, NoticeCode, sentence
 from eventually import until
-from integration.coordinator.service.traced import DEN, SIN, Coordinator, only, within
+from integration.coordinator.service.traced import DEN, SIN, Coordinator, only, soon
 from msgspec import UNSET
 from msgspec.structs import replace
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
@@ -36,7 +36,7 @@ async def test_agents_packets_are_counted(coordinator: Coordinator) -> None:
         await agent.say(Heartbeat(0, counters))
     answer = coordinator.begin()
     await agent.say(path((await agent.take()).job_id))
-    await within(5, answer)
+    await soon(answer)
     counted = {
         kind: coordinator.number("colotrace_agent_packets_total", colo="den01", kind=kind)
         for kind in ("sent", "late", "foreign")
@@ -55,7 +55,7 @@ async def test_a_row(coordinator: Coordinator) -> None:
     notice = Notice(NoticeCode.QUEUE_OVERFLOW, count=3)
     outcome = Outcome(Failure.NONE, duration_ns=5_400_000, notices=(notice,))
     await agent.say(Frame(last.job_id, 2, sent=last.sent, outcome=outcome))
-    answered = await within(5, answer)
+    answered = await soon(answer)
     row = only(answered)
     assert answered.rows[0].target == "8.8.8.8"
     assert row.colo == rows.Colo(city="Denver, CO, US", name="den01")
@@ -87,7 +87,7 @@ async def test_rows_stand_in_the_order_asked(coordinator: Coordinator) -> None:
         assert {job.target for job in jobs} == {"9.9.9.9", "example.com"}
         for job in reversed(jobs):
             await agent.say(path(job.job_id))
-    answered = await within(5, answer)
+    answered = await soon(answer)
     assert tuple(row.target for row in answered.rows) == targets
     assert all([c.colo.name for c in row.colos] == ["sin01", "den01"] for row in answered.rows)
     assert answered.rows[0].colos == answered.rows[2].colos
@@ -99,7 +99,7 @@ async def test_no_agent(coordinator: Coordinator) -> None:
     answer = coordinator.begin(colos=(SIN, DEN))
     job = await agent.take()
     await agent.say(path(job.job_id))
-    answered = await within(5, answer)
+    answered = await soon(answer)
     sin, den = answered.rows[0].colos
     assert sin.error == "Could not gather traceroute data: Code 1"
     assert sin.colo.city == "Singapore, SG"
@@ -121,18 +121,18 @@ async def test_agent_without_an_address_is_attached_and_offered_nothing_until_it
 ) -> None:
     """Its colo is known, with the reason: Code 3. Families come and go without a new stream."""
     agent = await coordinator.agent(hello("a1", families=()))
-    assert only(await within(5, coordinator.begin())).error.endswith("Code 3")
+    assert only(await soon(coordinator.begin())).error.endswith("Code 3")
 
     await agent.say(Capabilities(frozenset({Family.IPV4})))
     await families_are(coordinator, Family.IPV4)
     answer = coordinator.begin("8.8.4.4")
     await agent.say(path((await agent.take()).job_id))
-    assert only(await within(5, answer)).error == ""
-    assert only(await within(5, coordinator.begin("2001:4860::1"))).error.endswith("Code 3")
+    assert only(await soon(answer)).error == ""
+    assert only(await soon(coordinator.begin("2001:4860::1"))).error.endswith("Code 3")
 
     await agent.say(Capabilities(frozenset({Family.IPV6})))
     await families_are(coordinator, Family.IPV6)
-    assert only(await within(5, coordinator.begin("9.9.9.9"))).error.endswith("Code 3")
+    assert only(await soon(coordinator.begin("9.9.9.9"))).error.endswith("Code 3")
 
 
 async def test_draining_agent_gets_no_new_job(coordinator: Coordinator) -> None:
@@ -142,11 +142,11 @@ async def test_draining_agent_gets_no_new_job(coordinator: Coordinator) -> None:
     job = await first.take()
     await first.say(Draining())
     await first.say(path(job.job_id))
-    assert only(await within(5, running)).error == ""
+    assert only(await soon(running)).error == ""
     answer = coordinator.begin("8.8.4.4")
     job = await second.take()
     await second.say(path(job.job_id))
-    assert only(await within(5, answer)).error == ""
+    assert only(await soon(answer)).error == ""
     assert coordinator.number("colotrace_agents", colo="den01", state="draining") == 1
 
 
@@ -163,7 +163,7 @@ async def test_failed_traces(coordinator: Coordinator, failure: Failure, code: i
     await agent.say(
         Frame(job.job_id, 2, outcome=Outcome(failure, Notice(NoticeCode.TEXT, reason="why")))
     )
-    answered = await within(5, answer)
+    answered = await soon(answer)
     assert only(answered).error == f"Could not gather traceroute data: Code {code}"
     assert len(only(answered).hops) == 2
     (message,) = answered.messages
@@ -177,7 +177,7 @@ async def test_policy_refuses_an_address_here(coordinator: Coordinator) -> None:
     job = await agent.take()
     assert job.target == "8.8.8.8"
     await agent.say(path(job.job_id))
-    answered = await within(5, answer)
+    answered = await soon(answer)
     assert [c.error[-6:] for c in answered.rows[0].colos] == ["Code 3", "Code 3"]
     assert answered.rows[1].colos[0].error == ""
     pointers = [m.pointer for m in answered.messages if m.code == Code.ROW_FAILED + 3]
@@ -203,8 +203,8 @@ async def test_drain_lets_answers_finish(coordinator: Coordinator) -> None:
         await coordinator.begin()
     assert not draining.done()
     await agent.say(path(job.job_id))
-    assert only(await within(5, answer)).error == ""
-    async with asyncio.timeout(5):
+    assert only(await soon(answer)).error == ""
+    async with asyncio.timeout(20):
         await draining
 
 
@@ -216,7 +216,7 @@ async def test_many_targets_through_many_agents(coordinator: Coordinator) -> Non
     async with asyncio.TaskGroup() as tasks:
         for agent in agents:
             tasks.create_task(serve(agent, 5))
-    answered = await within(5, answer)
+    answered = await soon(answer)
     assert [row.target for row in answered.rows] == list(targets)
     for row in answered.rows:
         assert row.colos[0].target_summary.ip == row.target
@@ -242,7 +242,7 @@ async def test_a_multipath_row_has_links(coordinator: Coordinator) -> None:
     done = path(job.job_id)
     links = (Edge(1, bytes((198, 18, 0, 1)), bytes((8, 8, 8, 8)), 7),)
     await agent.say(replace(done, outcome=Outcome(Failure.NONE, duration_ns=1, links=links)))
-    traced, forbidden = (row.colos[0] for row in (await within(5, answer)).rows)
+    traced, forbidden = (row.colos[0] for row in (await soon(answer)).rows)
     assert traced.links == [rows.Link(ttl=1, near="198.18.0.1", far="8.8.8.8", flows=7)]
     assert forbidden.links == []
 

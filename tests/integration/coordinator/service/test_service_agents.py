@@ -16,7 +16,7 @@ from colotrace_proto.messages import (
 from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.tags import Tag
 from eventually import until
-from integration.coordinator.service.traced import Coordinator, cancelled, gone, within
+from integration.coordinator.service.traced import Coordinator, cancelled, gone, soon
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
 
 
@@ -39,7 +39,7 @@ async def refusing(coordinator: Coordinator, agent: ScriptedAgent, refusal: Refu
         await agent.expect(Job)  # it is asked again
         await cancelled(answer)
     else:
-        await within(5, answer)
+        await soon(answer)
 
 
 async def test_agents_are_listed_by_colo_and_id(coordinator: Coordinator) -> None:
@@ -94,7 +94,7 @@ async def test_failed_job_is_a_trouble_if_the_agent_is_at_fault(
     job = await agent.take()
     cause = Notice(NoticeCode.TEXT, reason="secret.example is at fault")
     await agent.say(Frame(job.job_id, 1, outcome=Outcome(failure, cause)))
-    await within(5, answer)
+    await soon(answer)
     assert await trouble(coordinator) == words
 
 
@@ -103,7 +103,7 @@ async def test_agent_that_breaks_the_protocol(coordinator: Coordinator) -> None:
     answer = coordinator.begin()
     job = await agent.take()
     await agent.say(Frame(job.job_id, 1, sent=(1,) * 64))
-    await within(5, answer)
+    await soon(answer)
     words = "it is at fault: it tells of probes that the job does not have"
     assert await trouble(coordinator) == words
 
@@ -145,7 +145,7 @@ async def test_lost_job_is_a_trouble(coordinator: Coordinator) -> None:
     await agent.say(path(job.job_id, failure=None))
     await agent.expect(Ack)
     await agent.drop()
-    await within(4, answer)
+    await soon(answer)
     await coordinator.agent()
     assert await trouble(coordinator) == "it was lost while tracing"
 

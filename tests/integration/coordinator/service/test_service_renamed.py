@@ -16,7 +16,7 @@ from colotrace_proto.messages import (
     Outcome,
 )
 from eventually import until
-from integration.coordinator.service.traced import DEN, Coordinator, within
+from integration.coordinator.service.traced import DEN, Coordinator, soon
 from unit.coordinator.scripted_agent import hello
 
 BOOT = bytes(16)
@@ -55,7 +55,7 @@ async def test_job_of_an_agent_goes_on_under_its_new_name(
     link, key = Link(), AgentKey.of(BEFORE)
     coordinator.events.attached(BEFORE, link)
     answer = coordinator.begin()
-    await until(lambda: len(link.jobs) == 1, within_s=5)
+    await until(lambda: len(link.jobs) == 1)
     job = link.jobs[0][1].job_id
     coordinator.events.heard(key, Accepted(job))
     coordinator.events.heard(key, Frame(job, 1, sent=(1,)))
@@ -67,7 +67,7 @@ async def test_job_of_an_agent_goes_on_under_its_new_name(
     admitted = coordinator.events.attached(after, link)
     assert admitted == Admitted((Ack(job, 1),))
     coordinator.events.heard(renamed, Frame(job, 2, sent=(1,), outcome=Outcome(Failure.NONE)))
-    whole = await within(5, answer)
+    whole = await soon(answer)
     [target] = whole.rows
     assert [(row.colo.name, row.error) for row in target.colos] == [("den01", "")]
     [status] = [each async for each in coordinator.service.agents()]
@@ -91,10 +91,10 @@ async def waits_for_renamed(coordinator: Coordinator) -> None:
     assert not answer.done()
     after = hello("b1", boot=BOOT)
     coordinator.events.attached(after, link)
-    await until(lambda: len(link.jobs) == 1, within_s=5)
+    await until(lambda: len(link.jobs) == 1)
     job = link.jobs[0][1].job_id
     coordinator.events.heard(AgentKey.of(after), Accepted(job))
     frame = Frame(job, 1, sent=(1,), outcome=Outcome(Failure.NONE))
     coordinator.events.heard(AgentKey.of(after), frame)
-    [target] = (await within(5, answer)).rows
+    [target] = (await soon(answer)).rows
     assert [row.error for row in target.colos] == [""]

@@ -15,7 +15,7 @@ from colotrace_proto.messages import (
     PacketType,
 )
 from eventually import until
-from integration.coordinator.service.traced import Coordinator, cancelled, only, within
+from integration.coordinator.service.traced import Coordinator, cancelled, only, soon
 from msgspec import UNSET
 from msgspec.structs import replace
 from unit.coordinator.scripted_agent import path
@@ -27,7 +27,7 @@ async def test_identical_requests_share_a_job(coordinator: Coordinator) -> None:
     answers = [coordinator.begin(), coordinator.begin()]
     job = await agent.take()
     await agent.say(path(job.job_id))
-    first, second = [await within(5, answer) for answer in answers]
+    first, second = [await soon(answer) for answer in answers]
     assert first == second
     assert coordinator.number("colotrace_jobs_shared_total") == 1
     assert coordinator.number("colotrace_jobs_total", code="0") == 1
@@ -45,7 +45,7 @@ async def test_hold_up_does_not_prolong_the_window(coordinator: Coordinator) -> 
     for each in (job, other):
         await agent.say(path(each.job_id))
     for answer in (first, second):
-        await within(5, answer)
+        await soon(answer)
     assert coordinator.number("colotrace_jobs_shared_total") == 0
 
 
@@ -60,7 +60,7 @@ async def test_agents_are_told_whose_a_job_is(coordinator: Coordinator) -> None:
     for job in jobs.values():
         await agent.say(path(job.job_id))
     for answer in answers:
-        await within(5, answer)
+        await soon(answer)
     assert jobs["8.8.8.8"].owner is not None
     assert jobs["8.8.8.8"].owner == jobs["8.8.4.4"].owner != jobs["1.1.1.1"].owner
 
@@ -82,7 +82,7 @@ async def test_what_differs_is_not_shared(coordinator: Coordinator, other: dict[
     for job in jobs:
         await agent.say(path(job.job_id))
     for answer in answers:
-        await within(5, answer)
+        await soon(answer)
     assert jobs[0].job_id != jobs[1].job_id
 
 
@@ -93,7 +93,7 @@ async def test_a_late_request_joins_one_with_less_time(coordinator: Coordinator)
     job = await agent.take()
     await agent.say(path(job.job_id))
     for answer in answers:
-        await within(5, answer)
+        await soon(answer)
     assert coordinator.number("colotrace_jobs_shared_total") == 2
 
 
@@ -109,7 +109,7 @@ async def test_what_a_request_took_to_arrive_is_off_its_jobs_time(
     for job in jobs:
         await agent.say(path(job.job_id))
     for answer in answers:
-        await within(5, answer)
+        await soon(answer)
 
 
 async def test_each_caller_has_a_cancel_of_its_own(coordinator: Coordinator) -> None:
@@ -136,7 +136,7 @@ async def test_cancelled_job_is_not_joined(coordinator: Coordinator) -> None:
     answer = coordinator.begin()
     job = await agent.take()
     await agent.say(path(job.job_id))
-    assert only(await within(5, answer)).error == ""
+    assert only(await soon(answer)).error == ""
 
 
 async def test_multipath_is_a_job_of_its_own(coordinator: Coordinator) -> None:
@@ -147,7 +147,7 @@ async def test_multipath_is_a_job_of_its_own(coordinator: Coordinator) -> None:
     assert [job.multipath for job in jobs] == [False, True]
     for job in jobs:
         await agent.say(path(job.job_id))
-    plain, many = [only(await within(5, answer)) for answer in answers]
+    plain, many = [only(await soon(answer)) for answer in answers]
     assert (plain.links, many.links) == (UNSET, [])
 
 
@@ -160,7 +160,7 @@ async def test_result_is_freed_with_its_answer(coordinator: Coordinator) -> None
     await asyncio.sleep(2 * JOIN_WINDOW_S)
     replies = replace(path(job.job_id).replies, rtt_ns=(2_000_000, 2_345_678))
     await agent.say(replace(path(job.job_id), replies=replies))
-    await within(5, answer)
+    await soon(answer)
     del answer
 
     def freed() -> bool:

@@ -1,8 +1,10 @@
 """A service with its direct link, and requests to it."""
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pytest
 import structlog
@@ -29,6 +31,7 @@ from unit.coordinator.scripted_agent import ScriptedAgent, hello
 from unit.coordinator.volatile import VolatileMemory
 
 DEN, SIN = ColoName("den01"), ColoName("sin01")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,9 @@ class Coordinator:
         return self.numbers.get_sample_value(name, labels) or 0.0
 
 
-async def within(seconds: float, what: asyncio.Task[Whole]) -> Whole:
-    async with asyncio.timeout(seconds):
+async def soon(what: Awaitable[T]) -> T:
+    """What it gives. A test that would wait for ever fails."""
+    async with asyncio.timeout(20):
         return await what
 
 

@@ -14,7 +14,7 @@ from unit.pipes import Pipe
 
 
 async def rest(targets: Targets) -> list[str | Unusable]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return [target async for target in targets]
 
 
@@ -101,7 +101,7 @@ async def test_each_is_there_as_soon_as_its_line_is(pipe: Pipe) -> None:
     targets = Targets([], pipe.out)
     for name in ("one", "two"):
         pipe.write(f"{name}\n".encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await anext(targets) == name
     pipe.write(b"thr")
     pipe.write(b"ee")

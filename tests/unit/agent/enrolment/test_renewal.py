@@ -157,5 +157,5 @@ def test_end_of_the_program_does_not_wait_for_an_answer(
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(Renewal(state, clock=clock).run(), 0.2))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     coordinator.answers.set()

@@ -23,7 +23,7 @@ class Log:
 
     async def next(self) -> str:
         """The next reason."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self.reasons.get()
 
 

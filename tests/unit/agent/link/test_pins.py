@@ -73,7 +73,7 @@ async def test_coordinator_with_its_certificate(authority: Authority, jobs: Jobs
     good = authority.issue("coordinator", also=HOST, usages=SERVER)
     async with coordinator(welcoming(welcomed), shown(authority, good)) as where:
         link = Stream(where, IDENTITY, jobs, tls=tls(authority), clock=RunningClock())
-        async with running(link), asyncio.timeout(5):
+        async with running(link), asyncio.timeout(20):
             await welcomed.wait()
     assert log.reasons.empty()
 
@@ -126,7 +126,7 @@ async def test_coordinator_with_a_new_certificate(
     new = authority.issue("new", also=HOST, usages=SERVER)
     async with coordinator(script, shown(authority, old, old, new)) as where:
         link = Stream(where, IDENTITY, jobs, tls=tls(authority), clock=RunningClock())
-        async with running(link), asyncio.timeout(5):
+        async with running(link), asyncio.timeout(20):
             await welcomed.wait()
 
 

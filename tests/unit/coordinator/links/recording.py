@@ -65,7 +65,7 @@ class RecordingFleet:
         self.events.put_nowait(("renamed", former, agent))
 
     async def next(self) -> Event:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self.events.get()
 
 

@@ -114,14 +114,14 @@ class Coordinator:
             for agent in self.registry.agents(DEN)
         ]
 
-    async def until(self, *states: tuple[str, str], within_s: float = 5.0) -> None:
+    async def until(self, *states: tuple[str, str], within_s: float = 20.0) -> None:
         await until(lambda: self.states() == list(states), within_s=within_s)
 
     def number(self, name: str, **labels: str) -> float:
         return self.numbers.get_sample_value(name, labels) or 0.0
 
 
-async def finished(ticket: Ticket, *, within_s: float = 5.0) -> JobResult:
+async def finished(ticket: Ticket, *, within_s: float = 20.0) -> JobResult:
     async with asyncio.timeout(within_s):
         return await asyncio.shield(ticket.done)
 
@@ -176,7 +176,7 @@ class Host:
 
     async def next(self) -> tuple[str, Job | Cancel]:
         """The next message, and its topic."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             message = await anext(aiter(self.client.messages))
         assert isinstance(message.payload, bytes)
         decoded = decode_published(message.payload)

@@ -89,7 +89,7 @@ async def test_second_offer_if_no_agent_accepts(broker: Broker, coordinator: Coo
         done, waiting = await asyncio.wait(heard, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
-        assert 0.4 < time.monotonic() - began < 2
+        assert time.monotonic() - began > 0.4
         agent, before = done.pop().result()
         job = before.pop()
         assert isinstance(job, Job)
@@ -148,7 +148,7 @@ async def test_new_coordinator_knows_the_agents(broker: Broker, coordinator: Coo
     async with host(broker, coordinator, "a1"), host(broker, coordinator, "a2"):
         await coordinator.until(("a1", "up"), ("a2", "up"))
         async with running(broker) as other:
-            await until(lambda: len(other.states()) == 2, within_s=1)
+            await until(lambda: len(other.states()) == 2)
 
 
 async def test_process_that_started_last_gets_the_id(
@@ -232,7 +232,7 @@ async def test_refused_on_a_stream(broker: Broker, coordinator: Coordinator) -> 
         async with agent.stream() as stream:
             await stream.attach()
             await stream.say(Refused(job.job_id, RefusalReason.POLICY))
-            fault = (await finished(ticket, within_s=1)).fault
+            fault = (await finished(ticket)).fault
         assert fault is not None
         assert fault.code == 3
 

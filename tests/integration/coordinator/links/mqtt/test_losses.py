@@ -103,7 +103,7 @@ async def test_stream_that_does_not_return_moves_the_job(
     async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await take_up(stream, job)
-        fault = (await finished(ticket, within_s=3)).fault
+        fault = (await finished(ticket)).fault
         assert fault is not None
         assert fault.words == "agent a1 was lost while tracing"
         assert coordinator.states() == [("a1", "up")]
@@ -129,7 +129,7 @@ async def test_acceptance_lost_with_its_stream(broker: Broker, coordinator: Coor
         await coordinator.until(("a1", "up"), ("a2", "up"))
         ticket = coordinator.begin()
         (machine,) = coordinator.dispatcher.of_colo(DEN)
-        await until(lambda: machine.live is not None, within_s=5)
+        await until(lambda: machine.live is not None)
         live = machine.live
         assert live is not None
         assert live.shared
@@ -147,18 +147,18 @@ async def test_broker_stops_and_returns(broker: Broker, coordinator: Coordinator
         await stream.attach()
         await stream.say(Accepted(job.job_id))
         broker.kill()
-        await until(lambda: not reachable(coordinator), within_s=2)
+        await until(lambda: not reachable(coordinator))
         assert coordinator.number("colotrace_broker_up") == 0
         with pytest.raises(BrokerUnreachableError, match="is out of reach"):
             coordinator.bus.check()
-        fault = (await finished(coordinator.begin("192.0.2.2"), within_s=1)).fault
+        fault = (await finished(coordinator.begin("192.0.2.2"))).fault
         assert fault is not None
         assert fault.code == 1
         assert f"the broker {broker.url} is out of reach: " in fault.words
         await stream.say(path(job.job_id))
         assert (await finished(ticket)).fault is None
     broker.start()
-    await until(lambda: reachable(coordinator), within_s=3)
+    await until(lambda: reachable(coordinator))
     assert coordinator.number("colotrace_broker_up") == 1
     async with host(broker, coordinator, boot=agent.hello.boot_id) as back:
         await back.say(draining=True)
@@ -200,7 +200,7 @@ async def test_link_stops_soon_at_a_frozen_broker(broker: Broker, when: str) -> 
     began = time.monotonic()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     broker.thaw()
 
 
@@ -212,6 +212,6 @@ async def test_broker_that_accepts_no_data_counts_as_lost(
     job = Job(path("x").job_id, "t", Options().packet_type, 1, 1, 1, 0, 0, 20_000)
     for _ in range(400):
         coordinator.outgoing.put("x" * 60_000, job)
-    await until(lambda: not reachable(coordinator), within_s=5)
+    await until(lambda: not reachable(coordinator), within_s=7)
     broker.thaw()
     await until(lambda: reachable(coordinator), within_s=6)

@@ -105,7 +105,7 @@ async def test_stop_is_not_held_up_by_a_coordinator_that_is_lost(pair: Pair) -> 
     assert await asking.follow(ACCOUNT, ID) is not None
     pair.up = False
     here.feed.put(Kind.END, b"{}")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await running.drain()
 
 
