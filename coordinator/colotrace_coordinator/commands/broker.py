@@ -125,7 +125,7 @@ class _Files:
                 self._due, trouble = Notice.NOTHING, ""
             except (OSError, SetupError, StoreError) as error:
                 if trouble != str(error):
-                    log.warning("broker_files_not_written", detail=str(error))
+                    log.warning("broker_not_up_to_date", detail=str(error))
                 trouble = str(error)
             await asyncio.sleep(LOOK_EVERY_S)
 

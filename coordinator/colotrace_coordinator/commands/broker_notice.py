@@ -3,6 +3,7 @@ systemd watches."""
 
 import enum
 import os
+import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.store.durable import written_whole
 
 CHANGED = "changed"
@@ -28,15 +30,30 @@ class Notice(enum.IntEnum):
 
 
 def notices(out: Path, pid_file: Path | None) -> Callable[[Notice], None]:
-    """Tells the broker whose files are in `out`: the process in `pid_file`, if there is one."""
+    """Tells the broker whose files are in `out`: the process in `pid_file`, if there is one. The
+    function raises SetupError if the broker has to be told later."""
     return partial(_signal, pid_file) if pid_file is not None else partial(_leave, out / CHANGED)
 
 
 def _signal(pid_file: Path, _: Notice) -> None:
     try:
-        os.kill(process_in(pid_file), signal.SIGHUP)
+        pid = process_in(pid_file)
+        # Mosquitto writes its PID file before it handles the signal, whose default action ends it.
+        if not _handles(pid, signal.SIGHUP):
+            raise SetupError(
+                f"process {pid} in {pid_file} does not handle SIGHUP: it still starts, or it is no "
+                "broker"
+            )
+        os.kill(pid, signal.SIGHUP)
     except (OSError, ValueError) as error:
         log.warning("broker_not_told", file=str(pid_file), detail=str(error))
+
+
+def _handles(pid: int, number: signal.Signals) -> bool:
+    """By the mask of caught signals (proc(5), `SigCgt`). Raises OSError."""
+    status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    (mask,) = re.findall(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def _leave(file: Path, notice: Notice) -> None:
