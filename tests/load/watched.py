@@ -70,11 +70,13 @@ class _Hops(msgspec.Struct):
 
 
 async def _pump(feed: Feed, *, rate: int, seconds: float) -> None:
-    """Put `rate` events a second. Each is about another hop, so that none replaces another one."""
+    """Put `rate` events a second, and the missing ones at the end if the machine is busy. Each is
+    about another hop, so that none replaces another one."""
     loop = asyncio.get_running_loop()
-    began, count = loop.time(), 0
-    while (passed := loop.time() - began) < seconds:
-        while count < passed * rate:
+    began, count, passed = loop.time(), 0, 0.0
+    while passed < seconds:
+        passed = loop.time() - began
+        while count < min(passed, seconds) * rate:
             row, ttl = divmod(count, _TTLS)
             name = f"ae-{row}.edge{ttl}.den.example.net"
             node = Node("AS64500", "192.0.2.1", name, 3, 12.345678, 12.512345, 12.698765, 0.178901)
