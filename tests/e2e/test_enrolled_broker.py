@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from eventually import wait_until
 from fleet import AgentSpec
+from fleet.asking import slow
 from fleet.enrolled import EnrolledFleet
 from fleet.enrolled_broker import EnrolledBroker
 from fleet.guarded import NOT_AUTHORIZED, TREE, Visitor
@@ -149,7 +150,7 @@ def test_agent_at_a_broker_is_revoked_while_it_traces(both: list[EnrolledFleet])
     one, other = both
     for each in both:
         each.wait_attached()
-    dark = {"targets": [one.lab.address("dark")], "options": {"wait_time": 5, "max_ttl": 9}}
+    dark = slow(one.lab, multipath=True)  # the command takes its time on a busy machine
     with ThreadPoolExecutor() as pool:
         running = pool.submit(other.trace, dark)
         time.sleep(1)  # into the trace

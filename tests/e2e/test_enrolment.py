@@ -17,6 +17,7 @@ import httpx
 import pytest
 from eventually import wait_until
 from fleet import AgentSpec
+from fleet.asking import slow
 from fleet.enrolled import EnrolledFleet
 from lab import Lab
 
@@ -63,7 +64,7 @@ def test_agents_and_coordinator_start_again_with_what_they_have(fleet: EnrolledF
 def test_revoked_agent_is_cut_off_while_it_traces(fleet: EnrolledFleet) -> None:
     """Within a second, and for good; the other one goes on."""
     fleet.wait_attached()
-    dark = {"targets": [fleet.lab.address("dark")], "options": {"wait_time": 5, "max_ttl": 9}}
+    dark = slow(fleet.lab, multipath=True)
     with ThreadPoolExecutor() as pool:
         before = sent(fleet)
         running = pool.submit(fleet.trace, dark)

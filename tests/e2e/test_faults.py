@@ -52,7 +52,7 @@ async def test_agent_killed_during_a_trace(
     began = time.monotonic()
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
-    await asyncio.sleep(0.3)  # its routers' answers are reported within 50 ms
+    await asyncio.sleep(2)  # its routers' answers are reported within 50 ms, on a quiet machine
     await asyncio.to_thread(own_fleet.stop_agent, "fra01-a", kill=True)
     answer = await asking
     check_answer(answer)

@@ -16,11 +16,12 @@ _BUSY = 5
 """How much longer than its bound a wait may take: the machine may be busy with other work."""
 
 
-def slow(lab: Lab, colo: str, **options: Any) -> dict[str, Any]:
-    """A request that takes 5 s: the target answers nothing. With `multipath` it takes 10 s."""
+def slow(lab: Lab, *colos: str, **options: Any) -> dict[str, Any]:
+    """A request that takes 5 s: the target answers nothing. With `multipath` it takes 10 s. From
+    all colos, if none are given."""
     return {
         "targets": [lab.address("dark")],
-        "colos": [colo],
+        "colos": list(colos),
         "options": {"wait_time": 5, "max_ttl": 12, **options},
     }
 
