@@ -98,10 +98,10 @@ def test_agents_that_join_take_jobs_at_the_broker(both: list[EnrolledFleet]) -> 
         assert answer == {"fra01": ""}
         assert up(each) == {"fra01"}
     # A key that its certificate does not fit is replaced, with the certificate.
-    key, certificate = (broker.folder / name for name in ("broker.key", "broker.pem"))
-    issued = certificate.read_bytes()
-    key.write_bytes((one.state("fra01-a") / "agent.pem").read_bytes())
-    wait_until(lambda: certificate.read_bytes() != issued)
+    issued, other_key = broker.shown(), one.state("fra01-a") / "agent.pem"
+    (broker.folder / "broker.key").write_bytes(other_key.read_bytes())
+    wait_until(lambda: broker.shown() != issued)
+    assert broker.shown() == (broker.folder / "broker.pem").read_text()
 
 
 def test_agent_that_joined_before_there_was_a_broker_asks_when_it_starts(

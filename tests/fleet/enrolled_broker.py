@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import sys
 from pathlib import Path
 from typing import Self
@@ -32,6 +34,18 @@ class EnrolledBroker:
     def url(self) -> str:
         """For `--mqtt`."""
         return f"mqtts://{self.host}:{self.port}"
+
+    def shown(self) -> str:
+        """The certificate with which the broker answers."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3  # the client's own is asked for later
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        with (
+            socket.create_connection((self.host, self.port), timeout=20) as plain,
+            context.wrap_socket(plain) as connection,
+        ):
+            return ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
 
     def __enter__(self) -> Self:
         try:

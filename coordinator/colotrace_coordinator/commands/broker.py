@@ -136,12 +136,13 @@ class _Files:
             found = x509.load_pem_x509_certificate((self._out / CERTIFICATE).read_bytes())
             names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             key = load_pem_private_key((self._out / KEY).read_bytes(), password=None)
+            fits = key.public_key() == found.public_key()
         except (FileNotFoundError, x509.ExtensionNotFound, *UNREADABLE):
             return True
         left_s = found.not_valid_after_utc.timestamp() - time.time()
         texts = {str(each.value) for each in names}
         return (
-            key.public_key() != found.public_key()
+            not fits
             or not authority.has_signed(found)
             or texts != set(self._names)
             or not SERVER_LIFETIME_S / 2 < left_s <= SERVER_LIFETIME_S

@@ -5,6 +5,7 @@ import enum
 import os
 import re
 import signal
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -31,29 +32,45 @@ class Notice(enum.IntEnum):
 
 def notices(out: Path, pid_file: Path | None) -> Callable[[Notice], None]:
     """Tells the broker whose files are in `out`: the process in `pid_file`, if there is one. The
-    function raises SetupError if the broker has to be told later."""
+    function raises OSError or SetupError if the broker has to be told later."""
     return partial(_signal, pid_file) if pid_file is not None else partial(_leave, out / CHANGED)
 
 
 def _signal(pid_file: Path, _: Notice) -> None:
     try:
-        pid = process_in(pid_file)
+        pid, pidfd = process_in(pid_file)
+    except (FileNotFoundError, ProcessLookupError, ValueError) as error:
+        # A broker that starts later reads the files then.
+        log.warning("broker_not_told", file=str(pid_file), detail=str(error))
+        return
+    except PermissionError as error:
+        raise _not_allowed(pid_file) from error
+    try:
         # Mosquitto writes its PID file before it handles the signal, whose default action ends it.
         if not _handles(pid, signal.SIGHUP):
             raise SetupError(
-                f"process {pid} in {pid_file} does not handle SIGHUP: it still starts, or it is no "
-                "broker"
+                f"process {pid} in {pid_file} does not handle SIGHUP yet: it is still starting, or "
+                "it is not a broker"
             )
-        os.kill(pid, signal.SIGHUP)
-    except (OSError, ValueError) as error:
-        log.warning("broker_not_told", file=str(pid_file), detail=str(error))
+        signal.pidfd_send_signal(pidfd, signal.SIGHUP)
+    except PermissionError as error:
+        raise _not_allowed(pid_file) from error
+    finally:
+        os.close(pidfd)
+
+
+def _not_allowed(pid_file: Path) -> SetupError:
+    return SetupError(
+        f"this user may not read {pid_file}, or not signal its process: run the command as root or "
+        "as the broker's user"
+    )
 
 
 def _handles(pid: int, number: signal.Signals) -> bool:
     """By the mask of caught signals (proc(5), `SigCgt`). Raises OSError."""
     status = Path(f"/proc/{pid}/status").read_text(errors="replace")
-    (mask,) = re.findall(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
-    return bool(int(mask, 16) >> (number - 1) & 1)
+    masks = re.findall(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
 
 def _leave(file: Path, notice: Notice) -> None:
@@ -70,20 +87,36 @@ def _text(notice: Notice) -> str:
     return f"{notice.name.lower()}\n"
 
 
-def process_in(file: Path) -> int:
-    """The process that the file names. If a user other than root wrote it, that user's: root would
-    otherwise signal any process for the broker's user, and by -1 all of them.
+def process_in(file: Path) -> tuple[int, int]:
+    """The process that the file names, and a pidfd of it for the caller to close. If a user other
+    than root wrote the file, that user's process: root would otherwise signal any process for the
+    broker's user, and by -1 all of them.
 
     Raises:
         OSError: the file cannot be read, or there is no such process.
-        ValueError: it names no process, or one of another user.
+        ValueError: it is no regular file, or it names no process, or one of another user.
     """
-    with file.open() as opened:
-        text, writer = opened.read(32), os.fstat(opened.fileno()).st_uid
-    pid = int(text)
+    # That user may also have put a link to another one's file there, or a FIFO.
+    with open(file, opener=_itself) as opened:
+        about = os.fstat(opened.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError("it is not a regular file")
+        pid = int(opened.read(32))
     if pid <= 1:
         raise ValueError(f"{pid} is no process of a broker")
-    owner = Path(f"/proc/{pid}").stat().st_uid
-    if writer not in (0, owner):
+    pidfd = os.pidfd_open(pid)
+    try:
+        _check_owner(pid, writer=about.st_uid)
+    except BaseException:
+        os.close(pidfd)
+        raise
+    return pid, pidfd
+
+
+def _check_owner(pid: int, *, writer: int) -> None:
+    if writer not in (0, Path(f"/proc/{pid}").stat().st_uid):
         raise ValueError(f"process {pid} is not of the user who wrote the file")
-    return pid
+
+
+def _itself(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
