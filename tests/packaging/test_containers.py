@@ -189,7 +189,7 @@ def test_broker_of_the_whole_reads_what_broker_files_writes(whole):
     assert ["./mqtt/enrolled.conf", "/mosquitto/config/mosquitto.conf"] in mounted
     for volume in (each for each in mounted if not each[0].startswith(".")):
         assert ":".join(volume) in whole["broker-files"]["volumes"]
-    assert whole["broker"]["pid"] == "service:broker-files"
+    assert whole["broker"]["pid"] == whole["broker-files"]["pid"] == "service:broker-processes"
     user = whole["broker"]["user"]
     assert f"USER {user}\n" in DOCKERFILE.read_text().partition("AS coordinator\n")[2]
     volumes = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["volumes"]
@@ -290,7 +290,8 @@ def test_agents_reach_no_service_with_a_default_password(whole):
 def test_networks_and_volumes_are_declared(compose):
     """Networks and volumes of services are declared."""
     for service in compose["services"].values():
-        assert set(service["networks"]) <= set(compose["networks"])
+        if service.get("network_mode") != "none":
+            assert set(service["networks"]) <= set(compose["networks"])
         volumes = {volume.split(":")[0] for volume in service.get("volumes", [])}
         of_the_host = {volume for volume in volumes if volume.startswith(("/", "./"))}
         assert volumes - of_the_host <= set(compose["volumes"])
