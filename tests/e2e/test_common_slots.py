@@ -81,4 +81,5 @@ async def test_backlog_at_two_coordinators_leaves_places_to_another_account(
             for task in busy:
                 task.cancel()
     assert errors == [""] * len(errors)
-    assert statistics.median(took_s) < 3, took_s  # a busy machine delays some of them
+    for of_one in (took_s[::2], took_s[1::2]):
+        assert statistics.median(of_one) < 3, took_s  # a busy machine delays some of them

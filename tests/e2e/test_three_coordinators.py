@@ -61,7 +61,7 @@ def start(fleet: EnrolledFleet, spec: AgentSpec, *, at: EnrolledFleet) -> None:
 def test_agent_of_one_is_revoked_at_another_while_it_traces_for_a_third(
     three: list[EnrolledFleet],
 ) -> None:
-    """The client gets an answer at once, with what the other colo has found."""
+    """The client gets an answer, with what the other colo has found."""
     first, second, third = three
     for spec in (DEN, FRA):
         attach(first, spec, at=second)

@@ -10,6 +10,7 @@ from colotrace_coordinator.metrics import RelayMetrics
 from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.peers.relay.messages import MAX_EVENT
 from colotrace_coordinator.peers.relay.relay import Relay
+from colotrace_coordinator.peers.relay.runner import FORGET_AFTER_S
 from colotrace_proto import bus
 from colotrace_proto.running import RunningClock
 from eventually import until
@@ -105,7 +106,7 @@ async def test_stop_is_not_held_up_by_a_coordinator_that_is_lost(pair: Pair) -> 
     assert await asking.follow(ACCOUNT, ID) is not None
     pair.up = False
     here.feed.put(Kind.END, b"{}")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(FORGET_AFTER_S / 2):
         await running.drain()
 
 
