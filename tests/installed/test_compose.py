@@ -76,6 +76,9 @@ def test_agents_of_the_whole_enrol_and_trace(engine: Engine, tmp_path: Path) -> 
         listed = json.loads(engine.execute(*command, "agent", "list", "--json"))
         assert [each["colo"] for each in listed] == ["den01", "sin01"]
         token = engine.execute(*command, "token", "create", "--account", "demo").strip()
+        broker = engine.pid("broker")
+        engine.podman("kill", "broker-files")
+        engine.podman("wait", "broker-files")
         answer = json.loads(
             engine.execute("coordinator", "python3", "-c", REQUEST, token)  # as curl would
         )
@@ -85,6 +88,7 @@ def test_agents_of_the_whole_enrol_and_trace(engine: Engine, tmp_path: Path) -> 
             ("sin01", ""),
         ]
         assert "at the broker" in engine.logs("den01")
+        assert engine.pid("broker") == broker  # it does not end with broker-files
         up = 'http://127.0.0.1:9090/api/v1/query?query=up{job="colotrace"}==1'
         wait_until(
             lambda: '"coordinator:9090"' in engine.execute("prometheus", "wget", "-qO-", up),
