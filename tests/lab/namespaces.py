@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from ipaddress import IPv6Address
 from pathlib import Path
+
+from eventually import wait_until
 
 DIRECTORY = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _WORKERS = 4
+_RTF_LOCAL = 0x80000000
+_ADDED = re.compile(r"^addr(?:ess)? add ((?!fe80:)[0-9a-f]+:[0-9a-f:]+)/", re.MULTILINE)
+"""Global IPv6 addresses."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -26,13 +33,29 @@ class LabError(RuntimeError):
 
 
 def batch(lines: Iterable[str]) -> None:
-    """Have ip(8) do every line, in the namespace of the calling thread."""
+    """Have ip(8) do every line, in the namespace of the calling thread, and wait until it receives
+    what is sent to the IPv6 addresses that were added."""
     text = "\n".join(lines)
     done = subprocess.run(
         ["ip", "-batch", "-"], input=text, text=True, capture_output=True, check=False
     )
     if done.returncode:
         raise LabError(f"ip: {done.stderr.strip()}")
+    if added := _ADDED.findall(text):
+        wait_until_received(added)
+
+
+def wait_until_received(addresses: Iterable[str]) -> None:
+    """Wait until packets to these IPv6 addresses are for the namespace of the calling thread. The
+    kernel makes their local routes in a work queue, after ip(8) has ended, and on a busy machine
+    that can take a second (addrconf_dad_work in net/ipv6/addrconf.c)."""
+    wanted = {IPv6Address(each).packed.hex() for each in addresses}
+
+    def all_are_local() -> bool:
+        routes = map(str.split, Path("/proc/thread-self/net/ipv6_route").read_text().splitlines())
+        return wanted <= {route[0] for route in routes if int(route[8], 16) & _RTF_LOCAL}
+
+    wait_until(all_are_local, error=lambda: LabError(f"not received for: {', '.join(addresses)}"))
 
 
 def create(names: Iterable[str]) -> None:

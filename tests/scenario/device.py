@@ -6,6 +6,8 @@ import struct
 import subprocess
 from pathlib import Path
 
+from lab.namespaces import wait_until_received
+
 from scenario.addresses import assign
 from scenario.schema import Case
 
@@ -52,6 +54,7 @@ def configure(case: Case) -> None:
         f"route add default dev {DEVICE} src {four}\n",
     )
     _run(["ip", "-6", "-batch", "-"], f"route add default dev {DEVICE} src {six}\n")
+    wait_until_received([six])
     if case.send_failures:
         _run(["nft", "-f", "-"], firewall(case))
 
