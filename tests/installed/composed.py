@@ -100,6 +100,7 @@ class Composed:
             return code.split() == ["exited", "0"]
 
         met: Callable[[], bool] = {
+            "service_started": lambda: True,  # `_start` waits until it is
             "service_healthy": lambda: self._engine.is_healthy(name),
             "service_completed_successfully": completed,
         }[condition]
