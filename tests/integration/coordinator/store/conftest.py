@@ -7,6 +7,7 @@ import pytest
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
 from fleet.postgresql import postgresql_server
+from integration.coordinator.store.backups import fill, saved
 from manual_clock import ManualClock
 from sqlalchemy import text
 
@@ -41,6 +42,13 @@ async def database(location: Location) -> AsyncIterator[Database]:
     await database.close()
     if location.file is None:
         await empty(location)
+
+
+@pytest.fixture
+async def backup(database: Database, location: Location, tmp_path: Path) -> Path:
+    """A backup of a database with rows in every table."""
+    await fill(database)
+    return await saved(location, tmp_path / "backup")
 
 
 async def empty(location: Location) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import subprocess
 import sys
-import zipfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from colotrace_coordinator.errors import SetupError, StoreError
-from colotrace_coordinator.store.backup.archive import ArchiveReader, BackupFileError
-from colotrace_coordinator.store.backup.restoring import RestoreRefusedError, restore
+from colotrace_coordinator.store.backup.restoring import RestoreRefusedError
 from colotrace_coordinator.store.backup.saving import save
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.durable import written_whole
@@ -23,11 +19,20 @@ from colotrace_coordinator.store.engine import engine_of
 from colotrace_coordinator.store.location import Location, locate
 from colotrace_coordinator.store.schema import HEAD, upgrade
 from colotrace_coordinator.store.tables import AuditLine, Base, Token
+from integration.coordinator.store.backups import (
+    ROWS,
+    content,
+    fill,
+    mode,
+    names,
+    restored,
+    saved,
+    spoil,
+    sqlite_only,
+)
 from integration.coordinator.store.conftest import empty
-from sqlalchemy import Boolean, Integer, LargeBinary, Table, insert, select, text
+from sqlalchemy import insert, select, text
 
-ROWS = 1_203
-"""In most tables; more than are read at a time."""
 AUDIT = {
     "at": 1,
     "request_id": "r",
@@ -58,81 +63,6 @@ both = pytest.mark.parametrize(
     ["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))],
     indirect=True,
 )
-sqlite_only = pytest.mark.parametrize("location", ["sqlite"], indirect=True)
-
-
-def told(_table: str, _rows: int) -> None:
-    """No progress is shown."""
-
-
-def value(column: Any, number: int) -> Any:
-    """A value of the column's type, another one for each number."""
-    if isinstance(column.type, Boolean):
-        return number % 2 == 0
-    if isinstance(column.type, LargeBinary):
-        return number.to_bytes(4, "big") * (1 + number % 700)
-    if isinstance(column.type, Integer):
-        return number + 1 if column.primary_key else number << 8
-    if column.foreign_keys:
-        return f"x{number}"
-    return f"x{number}" if column.primary_key else f"é {number}"[:16]
-
-
-def row(table: Table, number: int) -> dict[str, Any]:
-    return {
-        column.name: None if column.nullable and number % 3 == 0 else value(column, number)
-        for column in table.columns
-    }
-
-
-async def fill(database: Database) -> None:
-    """Rows of all tables, each in a transaction of its own, whose time is limited."""
-    for table in Base.metadata.sorted_tables:
-        async with database.session() as session:
-            await session.execute(insert(table), [row(table, n) for n in range(ROWS)])
-
-
-def mode(file: Path) -> int:
-    return file.stat().st_mode & 0o777
-
-
-def names(directory: Path) -> list[str]:
-    return sorted(each.name for each in directory.iterdir())
-
-
-def spoil(file: Path) -> None:
-    file.write_bytes(b"\0" * 100_000)
-
-
-async def content(location: Location) -> dict[str, list[Any]]:
-    """All rows of all tables."""
-    database = await Database.open(location)
-    try:
-        async with database.session() as session:
-            return {
-                table.name: sorted(map(repr, (await session.execute(select(table))).all()))
-                for table in Base.metadata.sorted_tables
-            }
-    finally:
-        await database.close()
-
-
-async def saved(location: Location, file: Path) -> Path:
-    with written_whole(file) as out:
-        await save(location, out, told)
-    return file
-
-
-async def restored(location: Location, file: Path, *, replace: bool = False) -> None:
-    with file.open("rb") as source:
-        await restore(location, ArchiveReader(source, name=file.name), told, replace=replace)
-
-
-@pytest.fixture
-async def backup(database: Database, location: Location, tmp_path: Path) -> Path:
-    """A backup of a database with rows in every table."""
-    await fill(database)
-    return await saved(location, tmp_path / "backup")
 
 
 @sqlite_only
@@ -275,104 +205,6 @@ async def test_damaged_database_is_replaced(
         await restored(location, backup)
     await restored(location, backup, replace=True)
     assert await content(location) == before
-
-
-def cut(data: bytearray) -> bytearray:
-    return data[: len(data) * 2 // 3]
-
-
-def encrypted(data: bytearray) -> bytearray:
-    """Says that it is."""
-    for head, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
-        at = -1
-        while (at := data.find(head, at + 1)) >= 0:
-            data[at + flags] |= 1
-    return data
-
-
-DAMAGES = {
-    "encrypted": encrypted,
-    "cut": cut,
-    "empty": lambda _: bytearray(),
-    "text": lambda _: b"x" * 999,
-}
-
-
-def damaged(backup: Path, damage: str) -> None:
-    backup.write_bytes(DAMAGES[damage](bytearray(backup.read_bytes())))
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-async def test_damaged_backup_leaves_the_database_as_it_was(
-    backup: Path, database: Database, location: Location, damage: str
-) -> None:
-    before = await content(location)
-    await database.close()
-    damaged(backup, damage)
-    with pytest.raises(BackupFileError, match="cut off or damaged"):
-        await restored(location, backup, replace=True)
-    assert await content(location) == before
-    if location.file is not None:
-        assert names(location.file.parent) == ["colotrace.sqlite3", "colotrace.sqlite3.lock"]
-
-
-def flipped(backup: Path, at: float) -> Path:
-    """The backup with another bit."""
-    data = bytearray(backup.read_bytes())
-    data[int(len(data) * at)] ^= 0x40
-    other = backup.with_name("flipped")
-    other.write_bytes(data)
-    return other
-
-
-@sqlite_only
-@pytest.mark.parametrize("first", [0.0, 0.25, 0.5, 0.75])
-async def test_damaged_bit_is_found_or_does_not_matter(
-    backup: Path, tmp_path: Path, first: float
-) -> None:
-    """Some bits, like those of the ZIP file's dates, have no meaning here."""
-    good = locate(data=tmp_path / "good", database=None)
-    await restored(good, backup)
-    expected, found = await content(good), 0
-    for number in range(6):
-        where = locate(data=tmp_path / f"{number}", database=None)
-        try:
-            await restored(where, flipped(backup, first + number / 24))
-        except BackupFileError:
-            found += 1
-        else:
-            assert await content(where) == expected
-    assert found >= 4
-
-
-def changed(backup: Path, **facts: object) -> Path:
-    """The backup with another manifest."""
-    other = backup.with_name("changed")
-    with zipfile.ZipFile(backup) as old, zipfile.ZipFile(other, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == "manifest.json":
-                data = json.dumps(json.loads(data) | facts).encode()
-            new.writestr(name, data)
-    return other
-
-
-@sqlite_only
-@pytest.mark.parametrize("facts", [{"format": 2}, {"schema": "9999"}], ids=str)
-async def test_backup_of_a_newer_version_is_refused(
-    backup: Path, tmp_path: Path, facts: dict[str, object]
-) -> None:
-    with pytest.raises(BackupFileError, match="of a newer colotrace"):
-        await restored(locate(data=tmp_path / "new", database=None), changed(backup, **facts))
-
-
-@sqlite_only
-async def test_rows_with_another_checksum_are_refused(backup: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(backup) as archive:
-        tables = json.loads(archive.read("manifest.json"))["tables"]
-    tables[0]["sha256"] = "0" * 64
-    with pytest.raises(BackupFileError, match="the checksum of"):
-        await restored(locate(data=tmp_path / "new", database=None), changed(backup, tables=tables))
 
 
 @pytest.mark.parametrize("schema", ["0001", "0003", "0006"])
