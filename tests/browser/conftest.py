@@ -19,6 +19,7 @@ from colotrace_coordinator.web.files import STATIC
 from fleet import Fleet
 from fleet.fleet import default_agents
 from lab import Lab
+from needs import need
 from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 
 WITHIN_MS = 15_000
@@ -51,8 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", name="chromium")
 async def _chromium() -> AsyncIterator[Browser]:
-    if shutil.which("chromium") is None:
-        pytest.skip("needs Chromium (make setup installs Debian's)")
+    need(None if shutil.which("chromium") else "Chromium is not installed (Debian: chromium)")
     async with async_playwright() as playwright:
         # Root has no sandbox of its own to give, and the page is ours.
         browser = await playwright.chromium.launch(executable_path=_CALM, args=_SWITCHES)

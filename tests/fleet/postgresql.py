@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from lab import access
+from needs import need
 
 # On Debian the server's programs are not on PATH.
 _PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -65,10 +66,10 @@ def postgresql_server() -> Iterator[str]:
 
 
 def tool(name: str) -> Path:
-    """A program of the newest installed server; the test is skipped if there is none."""
+    """A program of the newest installed server, which the test needs."""
     found = next((p / name for p in _PROGRAMS if (p / name).exists()), None)
-    if found is None:
-        pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
+    need(None if found else "PostgreSQL's server is not installed (Debian: postgresql)")
+    assert found is not None
     return found
 
 

@@ -1,11 +1,11 @@
 """`scripts/setup` with fakes of apt-get, systemctl and python3."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from needs import NEEDS_MOUNTS
 
 SETUP = Path(__file__).parents[2] / "scripts" / "setup"
 
@@ -88,14 +88,10 @@ def test_missing_python_is_reported(checkout: Path) -> None:
     assert len(said.splitlines()) == 1
 
 
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None,
-    reason="hides the host's programs in a mount namespace: needs root and util-linux",
-)
 HIDDEN = ("unshare", "--mount", "sh", "-c", HIDE, "sh")
 
 
-@needs_root
+@NEEDS_MOUNTS
 def test_another_python_that_is_new_enough_is_used(checkout: Path) -> None:
     stand_in(checkout, "python3", OLD_PYTHON)
     stand_in(checkout, "python3.14", PYTHON)
@@ -104,7 +100,7 @@ def test_another_python_that_is_new_enough_is_used(checkout: Path) -> None:
     assert "venv by python3.14" in told
 
 
-@needs_root
+@NEEDS_MOUNTS
 @pytest.mark.parametrize("fails", ["0", "100"])
 def test_servers_are_neither_started_nor_left_enabled(checkout: Path, fails: str) -> None:
     """Whether or not the installation succeeds; other services may be restarted."""
@@ -120,7 +116,7 @@ def test_servers_are_neither_started_nor_left_enabled(checkout: Path, fails: str
     assert "policy-rc.d" not in told  # it is removed again
 
 
-@needs_root
+@NEEDS_MOUNTS
 def test_existing_servers_are_not_changed(checkout: Path) -> None:
     stand_in(checkout, "mosquitto", "#!/bin/sh\n")
     status, told, _ = setup(checkout, *HIDDEN)

@@ -27,8 +27,7 @@ _REPLY = re.compile(r"(?:(?P<address>[0-9a-f.:]+) +)?(?P<rtt>[0-9.]+) ms(?: (?P<
 @pytest.fixture(scope="module", autouse=True)
 def possible() -> None:
     need(tun_missing())
-    if shutil.which("traceroute") is None:
-        pytest.skip("traceroute is not installed")
+    need(None if shutil.which("traceroute") else "traceroute is not installed")
 
 
 def traced(case: Case, *, family: Family, protocol: Protocol) -> tuple[str, TunWorld]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -15,11 +14,9 @@ import httpx
 import pytest
 from eventually import wait_until
 from fleet.data import prepare
+from needs import NEEDS_MOUNTS
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None,
-    reason="mounts a small file system: needs root and util-linux",
-)
+pytestmark = NEEDS_MOUNTS
 
 PROGRAM = "from colotrace_coordinator.main import main; main()"
 MOUNTED = 'set -e; mount -t tmpfs -o size=2m none "$1"; cp "$2"/* "$1"; shift 2; exec "$@"'

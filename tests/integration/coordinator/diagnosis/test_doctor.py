@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -19,6 +18,7 @@ from colotrace_coordinator.authority.authority import Authority
 from fleet import Broker
 from fleet.data import prepare
 from fleet.postgresql import postgresql_server
+from needs import NEEDS_MOUNTS
 
 PROGRAM = Path(sys.executable).parent / "colotrace-coordinator"
 NOWHERE = ("--http", "127.0.0.1:1", "--grpc", "127.0.0.1:2", "--join", "127.0.0.1:3")
@@ -142,10 +142,7 @@ shift 2; exec "$@"
 """
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None,
-    reason="mounts a small file system: needs root and util-linux",
-)
+@NEEDS_MOUNTS
 def test_full_disk(data: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

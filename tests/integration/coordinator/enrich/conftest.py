@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from eventually import wait_until
 from lab import access
+from needs import need
 
 DNSMASQ = shutil.which("dnsmasq", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
@@ -46,8 +47,7 @@ def free_port() -> int:
 @pytest.fixture
 def name_server(tmp_path: Path) -> Iterator[Callable[..., NameServer]]:
     """Starts a server with these records: `PTR name -> target`; options are passed on."""
-    if DNSMASQ is None:
-        pytest.skip("dnsmasq is not installed (Debian: apt-get install dnsmasq-base)")
+    need(None if DNSMASQ else "dnsmasq is not installed (Debian: dnsmasq-base)")
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*options: str, **records: str) -> NameServer:

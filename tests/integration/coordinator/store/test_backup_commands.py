@@ -1,6 +1,5 @@
 """The commands `backup` and `restore`, as an operator runs them."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fleet.data import prepare
+from needs import NEEDS_MOUNTS
 
 PROGRAM = Path(sys.executable).parent / "colotrace-coordinator"
 AUTHORITY = """
@@ -109,10 +109,7 @@ rm "$data/fill"; ls "$data"
 """
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None,
-    reason="mounts a small file system: needs root and util-linux",
-)
+@NEEDS_MOUNTS
 def test_full_disk_leaves_the_database_as_it_was(data: Path, tmp_path: Path) -> None:
     """Nothing is left of the attempts to restore, and to write a backup."""
     backup, small = tmp_path / "backup", tmp_path / "small"

@@ -1,8 +1,6 @@
 """SQLite on a full disk: a tmpfs in a mount namespace."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 from fleet.data import prepare
+from needs import NEEDS_MOUNTS
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None,
-    reason="mounts a small file system: needs root and util-linux",
-)
+pytestmark = NEEDS_MOUNTS
 
 PROGRAM = "from colotrace_coordinator.main import main; main()"
 # Until there is space, entries wait in memory, and stored data can be read.

@@ -2,17 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from needs import NEEDS_MOUNTS
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None,
-    reason="mounts a small file system: needs root and util-linux",
-)
+pytestmark = NEEDS_MOUNTS
 
 BEGIN = """
 import asyncio, json, sys
