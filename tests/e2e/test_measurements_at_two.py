@@ -169,7 +169,7 @@ async def test_measurement_is_cancelled_at_the_other(
 ) -> None:
     """It keeps the rows that it has, and ends the streams at both."""
     one, other = coordinators
-    measurement_id = await _begin(client, one, _body(lab))
+    measurement_id = await _begin(client, one, _body(lab, multipath=True))
     followers = [Follower(client), Follower(client)]
     tasks = [
         asyncio.create_task(follower.all(_events(fleet, measurement_id)))
@@ -185,7 +185,7 @@ async def test_measurement_is_cancelled_at_the_other(
     assert deleted.status_code == 200, deleted.text
     assert deleted.json()["result"]["status"] == "cancelled"
     await asyncio.gather(*tasks)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 5  # its rows would take 10 s
     assert [each.state.end["measurement"]["status"] for each in followers] == ["cancelled"] * 2
     for each in coordinators:
         assert (await _get(client, each, measurement_id))["result_info"]["status"] == "cancelled"

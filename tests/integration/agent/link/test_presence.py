@@ -185,7 +185,7 @@ async def test_stop_with_an_unresponsive_broker(
     await drain(jobs, link, within_s=20)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 8  # the library would wait for 10 s
     broker.thaw()
 
 

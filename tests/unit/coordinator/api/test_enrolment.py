@@ -20,10 +20,10 @@ class NoRegistrar:
     authority = b"PEM"
 
     async def join(self, request: JoinRequest) -> Certified:
-        raise NotImplementedError
+        raise AssertionError(f"not to be certified: {request}")
 
     async def renew(self, request: RenewRequest) -> Certified:
-        raise NotImplementedError
+        raise AssertionError(f"not to be certified: {request}")
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ async def test_invalid_messages(broker: Broker, coordinator: Coordinator) -> Non
 
 
 async def test_new_coordinator_knows_the_agents(broker: Broker, coordinator: Coordinator) -> None:
-    """Within a second."""
+    """By what the broker keeps."""
     async with host(broker, coordinator, "a1"), host(broker, coordinator, "a2"):
         await coordinator.until(("a1", "up"), ("a2", "up"))
         async with running(broker) as other:

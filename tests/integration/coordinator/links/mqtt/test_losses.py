@@ -200,7 +200,7 @@ async def test_link_stops_soon_at_a_frozen_broker(broker: Broker, when: str) -> 
     began = time.monotonic()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 8  # the library would wait for 10 s
     broker.thaw()
 
 
