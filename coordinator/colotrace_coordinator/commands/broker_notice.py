@@ -17,6 +17,7 @@ from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.store.durable import written_whole
 
 CHANGED = "changed"
+_PID = re.compile(rb"[0-9]{1,9}\s*")
 
 log = structlog.get_logger("colotrace_coordinator")
 
@@ -97,13 +98,13 @@ def process_in(file: Path) -> tuple[int, int]:
         ValueError: it is no regular file, or it names no process, or one of another user.
     """
     # That user may also have put a link to another one's file there, or a FIFO.
-    with open(file, opener=_itself) as opened:
+    with open(file, "rb", opener=_itself) as opened:
         about = os.fstat(opened.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise ValueError("it is not a regular file")
-        pid = int(opened.read(32))
-    if pid <= 1:
-        raise ValueError(f"{pid} is no process of a broker")
+        text = opened.read(32)
+    if _PID.fullmatch(text) is None or (pid := int(text)) <= 1:
+        raise ValueError(f"it is not the number of a process: {text!r}")
     pidfd = os.pidfd_open(pid)
     try:
         _check_owner(pid, writer=about.st_uid)
