@@ -126,7 +126,9 @@ def enrol(
     start_run.checked_location(options.location)
     _refuse_second(state)
     if os.geteuid() == 0:
-        state.prepare(accounts.named(user) if user else accounts.own())
+        account = accounts.named(user) if user else accounts.own()
+        state.prepare(account)
+        state.check_access_of(account)
     else:
         state.prepare(None)
 

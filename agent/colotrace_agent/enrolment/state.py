@@ -133,12 +133,38 @@ class StateDirectory:
         Raises:
             StartError: it cannot.
         """
-        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
-            raise StartError(
-                f"--state-dir {self.path}: the agent runs as user {os.geteuid()}, which cannot use "
-                "it; give a directory that this user may write and reach (each one above must let "
-                "it pass), or another --user"
-            )
+        if not self._is_usable():
+            raise self._unusable(os.geteuid())
+
+    def check_access_of(self, account: Account) -> None:
+        """Check the same for the user as which root will run the agent, before a join token is
+        spent.
+
+        Raises:
+            StartError: it cannot.
+        """
+        child = os.fork()
+        if child == 0:
+            usable = False
+            try:
+                os.setgroups([])
+                os.setgid(account.gid)
+                os.setuid(account.uid)
+                usable = self._is_usable()
+            finally:
+                os._exit(0 if usable else 1)
+        if os.waitpid(child, 0)[1] != 0:
+            raise self._unusable(account.uid)
+
+    def _is_usable(self) -> bool:
+        return os.access(self.path, os.R_OK | os.W_OK | os.X_OK)
+
+    def _unusable(self, uid: int) -> StartError:
+        return StartError(
+            f"--state-dir {self.path}: the agent runs as user {uid}, which cannot use it; give a "
+            "directory that this user may write and reach (each one above must let it pass), or "
+            "another --user"
+        )
 
     def settings(self) -> Settings:
         """The settings.

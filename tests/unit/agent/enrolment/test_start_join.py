@@ -1,5 +1,6 @@
 """What `colotrace-agent join` becomes once the agent has joined."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from colotrace_agent.commands import start_join, start_run
 from colotrace_agent.enrolment import client
 from colotrace_agent.enrolment.state import Options, StateDirectory
+from colotrace_agent.errors import StartError
 from colotrace_agent.host import service
 from colotrace_proto.enrolment import Certified
 from colotrace_proto.join_tokens import JoinToken
@@ -37,6 +39,12 @@ class Enroller:
             coordinator="192.0.2.1:8081",
             ends_at=1.0,
         )
+
+
+@pytest.fixture(autouse=True)
+def reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories of tests let only their owner pass."""
+    monkeypatch.setattr(StateDirectory, "check_access_of", lambda *_: None)
 
 
 def test_running_agent_has_no_token_that_others_could_see(
@@ -139,6 +147,23 @@ def enrolled_by(tmp_path: Path, token: str) -> StateDirectory:
     state = StateDirectory(tmp_path / "state")
     start_join.enrol(state, token, agent_id="", options=Options(), user="12345")
     return state
+
+
+def test_directory_out_of_reach_is_refused_before_the_token_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StartError("the agent runs as another user, which cannot use it")
+
+    def ask(_: str) -> None:
+        raise AssertionError("the coordinator is asked")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(StateDirectory, "prepare", lambda *_: None)
+    monkeypatch.setattr(StateDirectory, "check_access_of", refuse)
+    monkeypatch.setattr(client, "Enroller", ask)
+    with pytest.raises(StartError, match="cannot use it"):
+        start_join.start(TOKEN, state_dir=tmp_path / "state")
 
 
 @pytest.mark.parametrize("line", [TOKEN, f"colotrace-agent join {TOKEN}\n"])

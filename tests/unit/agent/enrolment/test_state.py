@@ -135,6 +135,16 @@ def test_root_gives_away_no_directory_of_others(tmp_path: Path) -> None:
 
 
 @needs_root
+def test_directory_that_the_agents_user_cannot_reach_is_refused(tmp_path: Path) -> None:
+    """Its own mode would let it in, the one above does not."""
+    (tmp_path / "shut").mkdir(mode=0o700)
+    state = StateDirectory(tmp_path / "shut" / "state")
+    state.prepare(Account(12_345, 54_321))
+    with pytest.raises(StartError, match="runs as user 12345, which cannot use it"):
+        state.check_access_of(Account(12_345, 54_321))
+
+
+@needs_root
 def test_files_belong_to_the_user_that_the_agent_runs_as(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path / "state")
     state.prepare(Account(12_345, 54_321))
