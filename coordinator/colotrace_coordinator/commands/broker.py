@@ -52,6 +52,8 @@ def write_files(
     """
     if not secret and secret_file is None:
         raise SetupError("give the secret of the CA's key: --ca-secret-file, COLOTRACE_CA_SECRET")
+    if pid_file is not None and not follow:
+        raise SetupError("--pid-file: only --follow signals a process; give --follow, too")
 
     async def run(database: Database) -> None:
         seal = Seal(secret or (secret_in(secret_file) if secret_file is not None else ""))

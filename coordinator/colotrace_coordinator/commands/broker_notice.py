@@ -120,4 +120,6 @@ def _check_owner(pid: int, *, writer: int) -> None:
 
 
 def _itself(path: str, flags: int) -> int:
+    if Path(path).is_symlink():
+        raise ValueError("it is a symbolic link; give the file itself")
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
