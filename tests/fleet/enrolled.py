@@ -70,6 +70,7 @@ class EnrolledFleet(Fleet):
             OWN / "colotrace-agent", *line.split()[1:], "--only", "--allow-private",
             "--state-dir", self.state(spec.agent_id), "--agent-id", spec.agent_id,
         ]  # fmt: skip
+        self.directory.chmod(0o711)
         done = self.lab.run_forked(spec.host, argv)
         if done.returncode:
             raise FleetError(done.stderr)
